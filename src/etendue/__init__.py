@@ -1,0 +1,95 @@
+"""etendue: the raw streams of telescopes and colliders as distributed dataflow on Dask.
+
+Examples
+--------
+>>> import etendue as et
+>>> run = et.open("simulated://gamma?n_showers=100&seed=1")
+>>> flow = run | et.iact.Calibrate() | et.iact.Integrate() | et.iact.Clean(picture=8, boundary=4)
+>>> flow.preview()["simcam"]["image"].dims
+('readout', 'pixel')
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from etendue import iact
+    from etendue.cluster import connect
+    from etendue.dataflow.flow import Flow
+    from etendue.dataflow.pipeline import Pipeline
+    from etendue.dataflow.registry import find_pipeline
+    from etendue.dataflow.stage import Stage, TableStage, stage
+    from etendue.histogram import Request as Histogram
+    from etendue.histogram import axis
+    from etendue.store import load, passes
+
+__version__ = version("etendue")
+
+#: Where each public name lives; imported when it is first used.
+_HOMES = {
+    "Flow": "etendue.dataflow.flow:Flow",
+    "Histogram": "etendue.histogram:Request",
+    "Pipeline": "etendue.dataflow.pipeline:Pipeline",
+    "Stage": "etendue.dataflow.stage:Stage",
+    "TableStage": "etendue.dataflow.stage:TableStage",
+    "axis": "etendue.histogram.axis",
+    "connect": "etendue.cluster:connect",
+    "find_pipeline": "etendue.dataflow.registry:find_pipeline",
+    "iact": "etendue.iact",
+    "load": "etendue.store:load",
+    "passes": "etendue.store:passes",
+    "stage": "etendue.dataflow.stage:stage",
+}
+
+__all__ = [
+    "Flow",
+    "Histogram",
+    "Pipeline",
+    "Stage",
+    "TableStage",
+    "axis",
+    "connect",
+    "find_pipeline",
+    "iact",
+    "load",
+    "open",
+    "passes",
+    "stage",
+]
+
+
+def open(*paths: Any, **options: Any) -> Flow:
+    """Open inputs: lazily; what they hold is looked at when it is first needed.
+
+    Parameters
+    ----------
+    *paths : str or path
+        Raw files, stores (``crab.etendue`` or ``crab.etendue@pass-1``), or simulations.
+    **options
+        ``on_error`` (``"raise"`` or ``"skip"``), ``partition_bytes``, ``workers``, ``memory_limit``:
+        see `Flow`.
+
+    Returns
+    -------
+    Flow
+        Join stages to it with ``|``.
+    """
+    from etendue.dataflow.flow import Flow
+
+    return Flow(tuple(str(path) for path in paths), **options)
+
+
+def __getattr__(name: str) -> Any:
+    try:
+        module, _, attribute = _HOMES[name].partition(":")
+    except KeyError:
+        raise AttributeError(f"module 'etendue' has no attribute {name!r}") from None
+    found = import_module(module)
+    return getattr(found, attribute) if attribute else found
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])
