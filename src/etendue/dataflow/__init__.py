@@ -1,0 +1,1 @@
+"""Partitions, stages, pipelines, plans and their runs; knows nothing of physics."""

@@ -1,0 +1,308 @@
+"""Flows: inputs joined to a pipeline, lazily; the verbs that make something of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from concurrent.futures import Executor
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from etendue.dataflow.pipeline import Pipeline
+from etendue.dataflow.plan import PARTITION_BYTES, Plan, make_plan, scan_inputs
+from etendue.dataflow.progress import progress
+from etendue.dataflow.run import Outcome, run
+from etendue.dataflow.source import Inputs, OnError
+from etendue.dataflow.stage import Stage
+from etendue.schema import Columns, Schema
+
+if TYPE_CHECKING:
+    import awkward
+    import hist
+    import pandas
+    import xarray
+    from distributed import Client
+
+
+@dataclass(frozen=True)
+class Flow:
+    """Inputs and the pipeline that they go through. Nothing runs until a verb is called.
+
+    Parameters
+    ----------
+    paths : tuple of str
+        Inputs: raw files, stores, simulations.
+    pipeline : Pipeline
+        The stages so far; join more with ``|``.
+    on_error : {"raise", "skip"}
+        What to do about broken input.
+    partition_bytes : int
+        Raw bytes of a partition. The result does not depend on it.
+    workers : int, optional
+        Threads; by default one a core.
+    memory_limit : int, optional
+        Bytes that one process may use; by default 80 % of what is available.
+    """
+
+    paths: tuple[str, ...]
+    pipeline: Pipeline = field(default_factory=Pipeline)
+    on_error: OnError = "raise"
+    partition_bytes: int = PARTITION_BYTES
+    workers: int | None = None
+    memory_limit: int | None = None
+
+    def __or__(self, other: Stage | type[Stage] | Pipeline) -> Flow:
+        flow = replace(self, pipeline=self.pipeline | other)
+        if "inputs" in self.__dict__:  # scanned once is enough
+            flow.__dict__["inputs"] = self.inputs
+        return flow
+
+    @cached_property
+    def inputs(self) -> Inputs:
+        """The inputs, scanned: tables and row counts."""
+        return scan_inputs(self.paths, self.on_error)
+
+    @property
+    def schema(self) -> Schema:
+        """All tables and columns that there are at the end of the pipeline."""
+        return self.pipeline.check(self.inputs.schema).schema
+
+    def plan(self, *, also_read: Iterable[str] = (), write: bool = True) -> Plan:
+        """What a run would do; raises `PlanError` if it does not fit in memory."""
+        return make_plan(
+            self.inputs,
+            self.pipeline,
+            also_read=also_read,
+            write=write,
+            partition_bytes=self.partition_bytes,
+            workers=self.workers,
+            memory_limit=self.memory_limit,
+            on_error=self.on_error,
+        )
+
+    def write(
+        self,
+        store: str | Path,
+        tag: str,
+        *,
+        histograms: Mapping[str, Any] | None = None,
+        client: Client | None = None,
+        executor: Executor | None = None,
+        quiet: bool | None = None,
+    ) -> Summary:
+        """Write a pass: run the pipeline over all inputs and publish the result at once.
+
+        Parameters
+        ----------
+        store : path
+            Store to write into; made if it is not there.
+        tag : str
+            Name of the pass.
+        histograms : mapping of str to Request, optional
+            Histograms to fill in the same sweep.
+        client : distributed.Client, optional
+            Dask cluster to run on; by default threads in this process.
+        executor : concurrent.futures.Executor, optional
+            Pool to run on instead.
+        quiet : bool, optional
+            Whether to show no progress; by default if standard error is not a terminal.
+
+        Returns
+        -------
+        Summary
+
+        Raises
+        ------
+        SourceError
+            If an input is broken and ``on_error`` is ``raise``. Nothing is published then.
+        """
+        from etendue.provenance import Record
+        from etendue.store import PassWriter
+
+        requests = dict(histograms or {})
+        plan = self.plan(also_read=_reads(requests.values()))
+        record = Record.begin(plan)
+        attributes = {"labels": _labels(plan.inputs), "pipeline": plan.pipeline.pipeline.config()}
+        written = plan.pipeline.written_schema
+        writer = PassWriter.create(
+            str(store), tag, written, plan.inputs.static, len(plan.partitions), attributes
+        )
+        try:
+            with progress(plan, quiet=quiet) as advance:
+                outcome = run(
+                    plan,
+                    writer=writer,
+                    requests=tuple(requests.values()),
+                    client=client,
+                    executor=executor,
+                    progress=advance,
+                )
+            rows = {t: n for t, n in outcome.rows.items() if t in written}
+            outcome.snapshot = writer.publish(rows, {"provenance": record.end(outcome)})
+        except BaseException:
+            writer.abandon()
+            raise
+        return Summary(plan, outcome, dict(zip(requests, outcome.histograms, strict=True)), str(store), tag)
+
+    def collect(
+        self, *, client: Client | None = None, executor: Executor | None = None
+    ) -> tuple[Plan, dict[str, Columns]]:
+        """Run the pipeline and bring the written columns into memory, with the static tables."""
+        plan = self.plan()
+        with progress(plan) as advance:
+            outcome = run(plan, collect=True, client=client, executor=executor, progress=advance)
+        return plan, _joined(plan, outcome)
+
+    def compute(self, **where: Any) -> xarray.DataTree:
+        """Run the pipeline and return the result in memory.
+
+        Parameters
+        ----------
+        **where
+            ``client`` or ``executor``, as for `write`.
+        """
+        from etendue.dataflow.doors import to_xarray
+
+        plan, tables = self.collect(**where)
+        return to_xarray(plan.pipeline.schema, tables)
+
+    def preview(self, n_blocks: int = 10) -> xarray.DataTree:
+        """Run the pipeline on the first blocks (events, of a stream) of the first input only."""
+        from etendue.dataflow.doors import to_xarray
+
+        plan = self.plan()
+        first = plan.partitions[:1].copy()
+        first["stop"] = np.minimum(first["stop"], first["first"] + n_blocks)
+        spans = plan.spans[:1].copy()
+        spans["stop"] = spans["first"] + len(first)
+        plan = replace(plan, partitions=first, spans=spans)
+        return to_xarray(plan.pipeline.schema, _joined(plan, run(plan, collect=True)))
+
+    def to_pandas(self, table: str, **where: Any) -> pandas.DataFrame:
+        """Run the pipeline and return the one-dimensional columns of one table."""
+        from etendue.dataflow.doors import to_pandas
+
+        plan, tables = self.collect(**where)
+        return to_pandas(plan.pipeline.schema[table], tables[table])
+
+    def to_awkward(self, table: str, **where: Any) -> awkward.Array:
+        """Run the pipeline and return one table as records, one list an event for child tables."""
+        from etendue.dataflow.doors import to_awkward
+
+        plan, tables = self.collect(**where)
+        return to_awkward(plan.pipeline.schema, tables, table)
+
+    def histogram(self, *axes: Any, weight: str | None = None, where: str | None = None) -> hist.Hist:
+        """Fill one histogram over all data.
+
+        Parameters
+        ----------
+        *axes
+            Axes of `etendue.axis`, each over a column ``table/column``.
+        weight : str, optional
+            Column of weights.
+        where : str, optional
+            Boolean column of the entries to fill; ``~`` before it for the others.
+        """
+        from etendue.histogram import Request
+
+        return self.histograms({"": Request(axes, weight=weight, where=where)})[""]
+
+    def histograms(
+        self,
+        requests: Mapping[str, Any],
+        *,
+        client: Client | None = None,
+        executor: Executor | None = None,
+    ) -> dict[str, hist.Hist]:
+        """Fill several histograms in one sweep over the data; reads only what they need."""
+        plan = self.plan(also_read=_reads(requests.values()), write=False)
+        with progress(plan) as advance:
+            outcome = run(
+                plan,
+                requests=tuple(requests.values()),
+                client=client,
+                executor=executor,
+                progress=advance,
+            )
+        return dict(zip(requests, outcome.histograms, strict=True))
+
+    def __repr__(self) -> str:
+        chain = " | ".join(["open", *(stage.name for stage in self.pipeline.stages)])
+        return f"<Flow {chain} over {len(self.paths)} input(s)>"
+
+    def _repr_html_(self) -> str:
+        rows = "".join(
+            f"<tr><td>{stage.name}</td><td><code>{stage.model_dump()}</code></td></tr>"
+            for stage in self.pipeline.stages
+        )
+        tables = "".join(
+            f"<li><b>/{t.name}</b> ({t.dim}): {', '.join(t.variables)}</li>"
+            for t in self.schema.values()
+            if t.role == "rows"
+        )
+        inputs = "".join(f"<li>{path}</li>" for path in self.paths[:10])
+        return (
+            f"<details open><summary>{self!r}</summary><ul>{inputs}</ul><table>{rows}</table>"
+            f"<details><summary>tables</summary><ul>{tables}</ul></details></details>"
+        ).replace("<Flow", "&lt;Flow")
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a written pass came to."""
+
+    plan: Plan
+    outcome: Outcome
+    histograms: Mapping[str, Any]
+    store: str
+    tag: str
+
+    @property
+    def rows(self) -> dict[str, int]:
+        """Rows written, by table."""
+        return {name: int(n.sum()) for name, n in self.outcome.rows.items()}
+
+    def facts(self) -> dict[str, str]:
+        """The summary in a few lines, for people."""
+        schema, outcome = self.plan.pipeline.schema, self.outcome
+        top = schema.top.name
+        children = {t.name: int(outcome.rows[t.name].sum()) for t in schema.children(top)}
+        n_read = int(outcome.rows_read[top].sum())
+        n_rows = sum(int(outcome.rows_read[name].sum()) for name in children)
+        return {
+            top: f"{self.rows[top]:,} written of {n_read:,} read",
+            **{name: f"{n:,}" for name, n in children.items() if n},
+            "rate": f"{n_read / outcome.wall:,.0f} {top}/s, {n_rows / outcome.wall:,.0f} rows/s",
+            "time": f"{outcome.wall:.2f} s wall, {sum(outcome.seconds.values()):.2f} s CPU in tasks",
+            "failures": f"{len(outcome.failures)} ({outcome.events_lost} {top} lost)",
+            "pass": f"{self.tag} in {self.store} ({outcome.snapshot})",
+        }
+
+    def __str__(self) -> str:
+        width = max(map(len, self.facts()))
+        return "\n".join(f"{key:<{width}}  {value}" for key, value in self.facts().items())
+
+
+def _joined(plan: Plan, outcome: Outcome) -> dict[str, Columns]:
+    from etendue.dataflow.doors import concatenate
+
+    schema = plan.pipeline.written_schema
+    rows = concatenate(schema, [outcome.tables[number] for number in sorted(outcome.tables)])
+    return {**rows, **plan.inputs.static}
+
+
+def _reads(requests: Iterable[Any]) -> list[str]:
+    return [reference for request in requests for reference in request.reads]
+
+
+def _labels(inputs: Inputs) -> dict[str, str]:
+    """Fingerprints of all labels, under the names that they have in the run."""
+    return {
+        rename[label]: mark
+        for scan, rename in zip(inputs.scans, inputs.renames, strict=True)
+        for label, mark in scan.labels.items()
+    }

@@ -1,0 +1,273 @@
+"""Pipelines: chains of stages, checked against a schema before anything runs."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from time import thread_time
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, SerializeAsAny
+
+from etendue.dataflow.partition import Partition
+from etendue.dataflow.registry import registered_stages, stage_reference
+from etendue.dataflow.stage import Stage
+from etendue.schema import Schema, Table, Variable, split
+
+
+class PipelineError(ValueError):
+    """A pipeline that cannot work: says which stage, which column, and what to do."""
+
+
+class Pipeline(BaseModel):
+    """A chain of stages, and what of its columns is written.
+
+    Parameters
+    ----------
+    stages : tuple of Stage
+        In the order in which they run.
+    write : tuple of str, optional
+        References to the columns that are written (``events/*``, ``@camera/image``; ``*`` for all).
+        Without it: what the stages make and what the source gives, except ``bulk`` columns (raw
+        samples); and everything if there are no stages.
+    name, description : str
+        For people.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+
+    stages: tuple[SerializeAsAny[Stage], ...] = ()
+    write: tuple[str, ...] | None = None
+    name: str = ""
+    description: str = ""
+
+    def __or__(self, other: Stage | type[Stage] | Pipeline) -> Pipeline:
+        if isinstance(other, type) and issubclass(other, Stage):
+            other = other()
+        if isinstance(other, Stage):
+            return self.model_copy(update={"stages": (*self.stages, other)})
+        if isinstance(other, Pipeline):
+            return other.model_copy(update={"stages": (*self.stages, *other.stages)})
+        return NotImplemented
+
+    def config(self) -> dict[str, Any]:
+        """Everything that determines the result, as plain values."""
+        stages = [{"use": stage_reference(type(s)), **s.model_dump(mode="json")} for s in self.stages]
+        return {"write": None if self.write is None else list(self.write), "stage": stages}
+
+    @property
+    def config_hash(self) -> str:
+        """SHA-256 of `config`, in hexadecimal."""
+        return hashlib.sha256(json.dumps(self.config(), sort_keys=True).encode()).hexdigest()
+
+    def check(self, schema: Schema, also_read: Iterable[str] = (), *, write: bool = True) -> CheckedPipeline:
+        """Check the chain against the tables of an input.
+
+        Parameters
+        ----------
+        schema : Schema
+            What the source gives.
+        also_read : iterable of str
+            References that something after the last stage reads (histograms).
+        write : bool
+            Whether columns are written at all; if not, only what ``also_read`` names is computed.
+
+        Raises
+        ------
+        PipelineError
+            If a stage reads a column that neither the source nor an earlier stage provides; the
+            message names the stage, the column and who could provide it.
+        """
+        full, provided, required = schema, [], []
+        for position, stage in enumerate(self.stages):
+            required.append(frozenset(self._requirements(position, full)))
+            made = stage.provides(full)
+            provided.append(frozenset(made))
+            full = full.with_variables(made)
+        made_by_stages = frozenset().union(*provided)
+        extra = frozenset(name for reference in also_read for name in full.resolve(reference))
+        if missing := sorted(name for name in extra if name not in full):
+            raise PipelineError(f"there is no column {missing[0]!r}; {_providers(missing[0], full)}")
+        written = _written(self, schema, full, made_by_stages) if write else frozenset()
+        needed = frozenset().union(*required, written, extra)
+        return CheckedPipeline(
+            pipeline=self,
+            schema=full,
+            read=frozenset(n for n in needed if _source_gives(n, schema, provided, required))
+            | _counts(schema),
+            written=written,
+            kept=written | extra | _counts(schema),
+            required=tuple(required),
+            provided=tuple(provided),
+        )
+
+    def _requirements(self, position: int, schema: Schema) -> list[str]:
+        stage = self.stages[position]
+        for reference in stage.reads:
+            if not reference.endswith("?") and not schema.resolve(reference):
+                raise PipelineError(
+                    f"stage {stage.name!r} reads {reference!r}, and the input has no such table; "
+                    f"it has {', '.join(schema)}"
+                )
+        names = stage.requires(schema)
+        for name in names:
+            if name not in schema:
+                later = [s.name for s in self.stages[position:] if name in s.provides(schema)]
+                hint = f"{later[0]!r} makes it: put that before" if later else _providers(name, schema)
+                raise PipelineError(
+                    f"stage {stage.name!r} reads {name!r}, which neither the input nor an earlier stage "
+                    f"provides; {hint}"
+                )
+        return names
+
+
+@dataclass(frozen=True)
+class CheckedPipeline:
+    """A pipeline that fits an input: what it reads, makes, keeps and writes.
+
+    Parameters
+    ----------
+    pipeline : Pipeline
+        The chain.
+    schema : Schema
+        Tables of the input with all columns that stages add.
+    read : frozenset of str
+        ``table/column`` names to read from the source.
+    written : frozenset of str
+        Names that are written.
+    kept : frozenset of str
+        Names that must still be there after the last stage.
+    required, provided : tuple of frozenset of str
+        Names that each stage reads and writes.
+    """
+
+    pipeline: Pipeline
+    schema: Schema
+    read: frozenset[str]
+    written: frozenset[str]
+    kept: frozenset[str]
+    required: tuple[frozenset[str], ...]
+    provided: tuple[frozenset[str], ...]
+
+    @property
+    def written_schema(self) -> Schema:
+        """The tables as they are written: only written columns, and only tables that have some."""
+        tables = {}
+        for table in self.schema.values():
+            columns = {c: v for c, v in table.variables.items() if f"{table.name}/{c}" in self.written}
+            if columns or table.role == "static":
+                tables[table.name] = replace(table, variables=columns or table.variables)
+        return Schema(tables)
+
+    def live_after(self, position: int) -> frozenset[str]:
+        """Names that stages after the given one, or the output, still need."""
+        return frozenset().union(self.kept, *self.required[position + 1 :])
+
+    def apply(self, partition: Partition) -> tuple[Partition, dict[str, float]]:
+        """Run the chain on one partition.
+
+        Returns
+        -------
+        partition : Partition
+            With the kept columns only, and without rows that a stage marked as not selected.
+        seconds : dict of str to float
+            CPU seconds of this thread in each stage.
+        """
+        seconds: dict[str, float] = {}
+        for position, stage in enumerate(self.pipeline.stages):
+            start = thread_time()
+            live = self.live_after(position)
+            made = stage(replace(partition, wanted=live))
+            if strange := made.keys() - self.provided[position]:
+                raise PipelineError(
+                    f"stage {stage.name!r} returned {sorted(strange)}, which it does not declare"
+                )
+            partition = partition.with_columns(made, self.schema)
+            for table in {split(name)[0] for name in made}:
+                self.schema[table].validate(partition.tables[table])
+            partition = _keep(partition, live)
+            seconds[stage.name] = seconds.get(stage.name, 0.0) + thread_time() - start
+        return _keep(partition, self.kept).selected(), seconds
+
+
+def _keep(partition: Partition, names: frozenset[str]) -> Partition:
+    """Let go of columns that nobody needs any more; marks and counts stay."""
+    dead = frozenset(
+        f"{table}/{column}"
+        for table, columns in partition.tables.items()
+        for column in columns
+        if f"{table}/{column}" not in names
+        and column != "selected"
+        and not column.startswith("n_")
+        and partition.schema[table].role == "rows"
+    )
+    return partition.without_columns(dead) if dead else partition
+
+
+def _counts(schema: Schema) -> frozenset[str]:
+    """Names of the count columns, without which rows cannot be told to whom they belong."""
+    return frozenset(f"{table.parent}/n_{table.name}" for table in schema.values() if table.parent)
+
+
+def _source_gives(
+    name: str, schema: Schema, provided: list[frozenset[str]], required: list[frozenset[str]]
+) -> bool:
+    """Whether a column of the source is read before a stage makes it anew."""
+    if name not in schema:
+        return False
+    for needs, makes in zip(required, provided, strict=True):
+        if name in needs:
+            return True
+        if name in makes:
+            return False
+    return True
+
+
+def _written(pipeline: Pipeline, source: Schema, full: Schema, made: frozenset[str]) -> frozenset[str]:
+    """Names of the columns to write, by the pipeline's references or the default rule."""
+    rows = [table for table in full.values() if table.role == "rows"]
+    if pipeline.write is None:
+        everything = not pipeline.stages
+        tables: Iterable[Table] = rows if pipeline.stages else full.values()
+        names = {
+            f"{table.name}/{v.name}"
+            for table in tables
+            if table.role != "static"
+            for v in table.variables.values()
+            if everything or not v.bulk
+        }
+    else:
+        names = set()
+        for reference in pipeline.write:
+            found = _resolve_write(reference, full)
+            if not found:
+                raise PipelineError(f"write = {reference!r} names no column; {_providers(reference, full)}")
+            names |= found
+    return frozenset(n for n in names if not n.endswith("/selected")) | _counts(source)
+
+
+def _resolve_write(reference: str, schema: Schema) -> set[str]:
+    if reference == "*":
+        return {f"{t.name}/{v}" for t in schema.values() if t.role != "static" for v in t.variables}
+    return {name for name in schema.resolve(reference) if name in schema}
+
+
+def _providers(name: str, schema: Schema) -> str:
+    """Say which registered stages would make a column, or what there is instead."""
+    makers = [
+        stage_name
+        for stage_name, stage in registered_stages().items()
+        for reference in stage.writes
+        if name in schema.resolve(reference) or reference == name
+    ]
+    if makers:
+        return f"{' or '.join(makers)} would make it"
+    known: Mapping[str, Variable] = {
+        f"{t.name}/{v}": variable for t in schema.values() for v, variable in t.variables.items()
+    }
+    from difflib import get_close_matches
+
+    close = get_close_matches(name, list(known), n=3)
+    return f"no registered stage makes it; near it are {close}" if close else "no registered stage makes it"

@@ -1,0 +1,288 @@
+"""Plans: which partitions, in which tasks, with how much memory; refused before running if too much."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from etendue.dataflow.partition import Failure
+from etendue.dataflow.pipeline import CheckedPipeline, Pipeline
+from etendue.dataflow.source import Inputs, OnError, Scan, SourceError, find_source, unify
+from etendue.schema import Schema
+
+#: Raw bytes of a partition, unless told otherwise: some 800 LST readouts.
+PARTITION_BYTES = 128 << 20
+#: Partitions are joined into one task up to this many raw bytes.
+SPAN_BYTES = 1 << 30
+#: What a process needs besides its partitions: the interpreter, libraries and compiled kernels.
+BASE_BYTES = 300 << 20
+
+PARTITION = np.dtype([("scan", "i4"), ("first", "i8"), ("stop", "i8"), ("bytes", "i8")])
+SPAN = np.dtype([("first", "i8"), ("stop", "i8")])
+
+
+class PlanError(ValueError):
+    """A plan that cannot run here: says what would."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run will do: one task a span, one chunk a partition.
+
+    Parameters
+    ----------
+    inputs : Inputs
+        The scanned inputs as one run.
+    pipeline : CheckedPipeline
+        The chain, checked against them.
+    partitions : structured array
+        Of each partition: its scan, its blocks ``first`` to ``stop``, and its raw ``bytes``.
+    spans : structured array
+        Of each task: its partitions ``first`` to ``stop``.
+    workers : int
+        Tasks that run at the same time in one process.
+    peak_bytes : int
+        Memory that one process is expected to need.
+    on_error : {"raise", "skip"}
+        What to do about broken input.
+    """
+
+    inputs: Inputs
+    pipeline: CheckedPipeline
+    partitions: np.ndarray
+    spans: np.ndarray
+    workers: int
+    peak_bytes: int
+    on_error: OnError
+
+    @property
+    def raw_bytes(self) -> int:
+        """Bytes of the columns that are read, uncompressed."""
+        return int(self.partitions["bytes"].sum())
+
+    def rows(self, table: str) -> int:
+        """Rows of a table that the scans counted."""
+        total = 0
+        for scan, rename in zip(self.inputs.scans, self.inputs.renames, strict=True):
+            total += sum(int(n.sum()) for name, n in scan.rows.items() if rename.get(name, name) == table)
+        return total
+
+    def facts(self) -> dict[str, str]:
+        """The plan in a few lines, for people."""
+        top = self.inputs.schema.top.name
+        readouts = {t.name: self.rows(t.name) for t in self.inputs.schema.children(top)}
+        return {
+            "inputs": f"{len(self.inputs.scans)} ({_bytes(sum(s.size for s in self.inputs.scans))})",
+            top: f"{self.rows(top):,}",
+            **{name: f"{count:,}" for name, count in readouts.items()},
+            "spans": f"{len(self.spans):,}",
+            "partitions": f"{len(self.partitions):,}",
+            "raw bytes": _bytes(self.raw_bytes),
+            "peak memory": f"{_bytes(self.peak_bytes)} with {self.workers} at a time",
+        }
+
+    def __str__(self) -> str:
+        width = max(map(len, self.facts()))
+        return "\n".join(f"{key:<{width}}  {value}" for key, value in self.facts().items())
+
+    def _repr_html_(self) -> str:
+        rows = "".join(f"<tr><th>{key}</th><td>{value}</td></tr>" for key, value in self.facts().items())
+        return f"<table><caption>Plan</caption>{rows}</table>"
+
+
+def expand(inputs: Iterable[str | Path]) -> list[str]:
+    """Input paths in an order that does not depend on how they were named, each once."""
+    return sorted({str(path) for path in inputs})
+
+
+def scan_inputs(inputs: Iterable[str | Path], on_error: OnError = "raise") -> Inputs:
+    """Scan inputs, several at a time, and fit them into one run.
+
+    Raises
+    ------
+    SourceError
+        If an input cannot be read and ``on_error`` is ``raise``.
+    """
+    paths = expand(inputs)
+    if not paths:
+        raise PlanError("no input: name at least one file")
+
+    def scan(path: str) -> Scan | Failure:
+        try:
+            return find_source(path).scan(path, on_error)
+        except SourceError as error:
+            if on_error == "raise":
+                raise
+            return error.failure
+
+    with ThreadPoolExecutor(min(len(paths), cores())) as pool:
+        found = list(pool.map(scan, paths))
+    scans = [result for result in found if isinstance(result, Scan)]
+    unreadable = tuple(result for result in found if isinstance(result, Failure))
+    if not scans:
+        raise PlanError(f"none of the inputs can be read: {'; '.join(map(str, unreadable))}")
+    inputs = unify(scans)
+    return replace(inputs, failures=unreadable + inputs.failures)
+
+
+def make_plan(
+    inputs: Inputs,
+    pipeline: Pipeline,
+    *,
+    also_read: Iterable[str] = (),
+    write: bool = True,
+    partition_bytes: int = PARTITION_BYTES,
+    workers: int | None = None,
+    memory_limit: int | None = None,
+    on_error: OnError = "raise",
+) -> Plan:
+    """Cut scanned inputs into partitions and spans, and check that they fit in memory.
+
+    Parameters
+    ----------
+    inputs : Inputs
+        What `scan_inputs` returned.
+    pipeline : Pipeline
+        The chain to run.
+    also_read, write
+        See `Pipeline.check`.
+    partition_bytes : int
+        Raw bytes of a partition (never less than one block).
+    workers : int, optional
+        Tasks at a time in one process; by default one a core.
+    memory_limit : int, optional
+        Bytes that one process may use; by default 80 % of what is available now.
+    on_error : {"raise", "skip"}
+        What to do about broken input.
+
+    Raises
+    ------
+    PlanError
+        If the expected peak does not fit the limit; names the partition size that would.
+    """
+    checked = pipeline.check(inputs.schema, also_read, write=write)
+    workers = workers or cores()
+    limit = memory_limit or int(0.8 * available_memory())
+    partitions = np.concatenate(
+        [np.empty(0, PARTITION), *_cut_all(inputs, checked, partition_bytes)], dtype=PARTITION
+    )
+    growth = _growth(inputs, checked)
+    largest = int(partitions["bytes"].max(initial=0))
+    peak = BASE_BYTES + int(workers * growth * largest)
+    if peak > limit:
+        fits = max(0, int((limit - BASE_BYTES) / (workers * growth)))
+        advice = (
+            f"use partitions of at most {_bytes(fits)} (--partition-bytes {fits})"
+            if fits >= (1 << 20)
+            else f"give it {_bytes(peak)} or fewer workers"
+        )
+        raise PlanError(
+            f"the plan needs about {_bytes(peak)} of memory and the limit is {_bytes(limit)} "
+            f"({workers} partitions of {_bytes(largest)} at a time); {advice}"
+        )
+    spans = _spans(partitions, inputs.scans, workers)
+    return Plan(inputs, checked, partitions, spans, workers, peak, on_error)
+
+
+def _cut_all(inputs: Inputs, checked: CheckedPipeline, partition_bytes: int) -> Iterator[np.ndarray]:
+    for number, (scan, rename) in enumerate(zip(inputs.scans, inputs.renames, strict=True)):
+        rows = {rename.get(name, name): counts for name, counts in scan.rows.items()}
+        n_blocks = len(next(iter(rows.values()))) if rows else 0
+        if n_blocks == 0:
+            continue
+        weight = np.zeros(n_blocks, dtype=np.int64)
+        for table, counts in rows.items():
+            weight += counts * _row_bytes(inputs.schema, table, checked.read)
+        # A new partition starts where the bytes so far pass a multiple of the partition size.
+        bins = (np.cumsum(weight) - weight) // max(partition_bytes, 1)
+        first = np.flatnonzero(np.diff(bins, prepend=-1))
+        cut = np.empty(len(first), PARTITION)
+        cut["scan"], cut["first"], cut["stop"] = number, first, np.append(first[1:], n_blocks)
+        cut["bytes"] = np.add.reduceat(weight, first)
+        yield cut
+
+
+def _spans(partitions: np.ndarray, scans: Sequence[Scan], workers: int) -> np.ndarray:
+    """Join partitions into tasks: a stream is one; what can be split is shared among the workers."""
+    if not len(partitions):
+        return np.empty(0, SPAN)
+    splittable = np.array([scan.splittable for scan in scans])[partitions["scan"]]
+    size = max(1, min(SPAN_BYTES, int(partitions["bytes"].sum()) // (4 * workers)))
+    total = np.cumsum(partitions["bytes"]) - partitions["bytes"]
+    part = np.where(splittable, total // size, 0)
+    new = np.diff(partitions["scan"], prepend=-1) != 0
+    new |= np.diff(part, prepend=-1) != 0
+    first = np.flatnonzero(new)
+    spans = np.empty(len(first), SPAN)
+    spans["first"], spans["stop"] = first, np.append(first[1:], len(partitions))
+    return spans
+
+
+def _row_bytes(schema: Schema, table: str, names: frozenset[str]) -> int:
+    declared = schema[table]
+    return sum(
+        variable.row_bytes(declared.sizes)
+        for variable in declared.variables.values()
+        if f"{table}/{variable.name}" in names
+    )
+
+
+def _growth(inputs: Inputs, checked: CheckedPipeline) -> float:
+    """Greatest memory of a partition while its chain runs, relative to what is read of it.
+
+    Columns marked ``bulk`` that a stage makes (calibrated samples) are views that are evaluated block
+    by block, and count only if they are written. One more copy of the greatest column is in flight
+    while it is decoded or encoded.
+    """
+    schema = checked.schema
+    worst = 1.0
+    for table in (t for t in schema.values() if t.role == "rows"):
+        read = _row_bytes(schema, table.name, checked.read)
+        if read == 0:
+            continue
+        live = [read]
+        for position, made in enumerate(checked.provided):
+            kept = checked.live_after(position) | made
+            views = frozenset(n for n in made if schema.variable(n).bulk and n not in checked.written)
+            live.append(_row_bytes(schema, table.name, (kept & (checked.read | _made(checked))) - views))
+        in_flight = max(
+            (v.row_bytes(table.sizes) for v in table.variables.values()
+             if f"{table.name}/{v.name}" in checked.read | checked.written),
+            default=0,
+        )  # fmt: skip
+        worst = max(worst, (max(live) + in_flight) / read)
+    return worst
+
+
+def _made(checked: CheckedPipeline) -> frozenset[str]:
+    return frozenset().union(*checked.provided)
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def available_memory() -> int:
+    """Bytes of memory that are free for use now."""
+    try:
+        for line in Path("/proc/meminfo").read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) << 10
+    except OSError:
+        pass  # not Linux
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def _bytes(n: float) -> str:
+    """A size for people."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if abs(n) < 1000:
+            return f"{n:.3g} {unit}"
+        n /= 1000
+    return f"{n:.3g} TB"

@@ -1,0 +1,200 @@
+"""Stages and pipelines by name: what packages register by entry point, and TOML.
+
+Entry-point groups: ``etendue.stages`` (name ``family.Stage``, value the class) and
+``etendue.pipelines`` (value a package whose ``*.toml`` files are pipelines).
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from difflib import get_close_matches
+from functools import cache
+from importlib import import_module
+from importlib.metadata import EntryPoint, entry_points
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
+
+from etendue.dataflow.stage import Stage
+
+if TYPE_CHECKING:
+    from etendue.dataflow.pipeline import Pipeline
+
+_PIPELINE_KEYS = ("name", "description", "write", "stage")
+
+
+class ConfigError(ValueError):
+    """A pipeline file that is not right: says where, what was expected, and the nearest right name."""
+
+
+@cache
+def _stage_entries() -> Mapping[str, EntryPoint]:
+    return {entry.name: entry for entry in entry_points(group="etendue.stages")}
+
+
+def registered_stages() -> Mapping[str, type[Stage]]:
+    """All registered stage classes by their entry-point names; imports every one of them."""
+    return {name: entry.load() for name, entry in _stage_entries().items()}
+
+
+def stage_reference(cls: type[Stage]) -> str:
+    """How a pipeline file names a stage class: its entry-point name, or ``module:name``."""
+    place = f"{cls.__module__}:{cls.__qualname__}"
+    return next((name for name, entry in _stage_entries().items() if entry.value == place), place)
+
+
+def find_stage(reference: str) -> type[Stage]:
+    """The stage class that a pipeline file names.
+
+    Raises
+    ------
+    ConfigError
+        If there is none; the message names the nearest one.
+    """
+    if reference in _stage_entries():
+        return _stage_entries()[reference].load()
+    module, colon, name = reference.partition(":")
+    if not colon:
+        raise ConfigError(_unknown("stage", reference, _stage_entries()))
+    try:
+        found = getattr(import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise ConfigError(f"cannot import the stage {reference!r}: {error}") from error
+    if isinstance(found, type) and issubclass(found, Stage):
+        return found
+    raise ConfigError(f"{reference!r} is not a stage; decorate the function with @etendue.stage")
+
+
+@cache
+def shipped_pipelines() -> Mapping[str, str]:
+    """The text of every pipeline that an installed package ships, by name."""
+    texts = {}
+    for entry in entry_points(group="etendue.pipelines"):
+        for resource in files(entry.value).iterdir():
+            if resource.name.endswith(".toml"):
+                texts[resource.name.removesuffix(".toml")] = resource.read_text()
+    return dict(sorted(texts.items()))
+
+
+def find_pipeline(name_or_path: str) -> Pipeline:
+    """A shipped pipeline by its name, or one from a TOML file.
+
+    Raises
+    ------
+    ConfigError
+        If there is neither, or the file is not a pipeline.
+    """
+    if name_or_path in shipped_pipelines():
+        return parse_pipeline(shipped_pipelines()[name_or_path], name_or_path)
+    path = Path(name_or_path)
+    if path.suffix == ".toml":
+        try:
+            return parse_pipeline(path.read_text(), str(path))
+        except FileNotFoundError:
+            raise ConfigError(f"there is no pipeline file {path}") from None
+    hint = _unknown("pipeline", name_or_path, shipped_pipelines())
+    raise ConfigError(f"{hint}, or give a file that ends in .toml")
+
+
+def parse_pipeline(text: str, where: str = "pipeline") -> Pipeline:
+    """Make a pipeline from TOML text.
+
+    Parameters
+    ----------
+    text : str
+        Keys ``name``, ``description``, ``write`` (list of references) and an array of tables
+        ``[[stage]]``, each with ``use`` (a registered name or ``module:name``) and its parameters.
+    where : str
+        File name for error messages.
+
+    Raises
+    ------
+    ConfigError
+        With the place and the nearest right name.
+    """
+    from etendue.dataflow.pipeline import Pipeline
+
+    try:
+        config = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{where} is not TOML: {error}") from None
+    for key in config:
+        if key not in _PIPELINE_KEYS:
+            raise ConfigError(f"{where}: {_unknown('key', key, _PIPELINE_KEYS)}")
+    stages = tuple(
+        _parse_stage(entry, f"{where}: stage {n}") for n, entry in enumerate(config.get("stage", ()), 1)
+    )
+    write = config.get("write")
+    return Pipeline(
+        stages=stages,
+        write=None if write is None else tuple(write),
+        name=config.get("name", Path(where).stem),
+        description=config.get("description", ""),
+    )
+
+
+def _parse_stage(entry: Mapping[str, Any], where: str) -> Stage:
+    parameters = dict(entry)
+    reference = parameters.pop("use", None)
+    if reference is None:
+        raise ConfigError(f'{where} has no key "use" to name the stage, as in use = "iact.Clean"')
+    try:
+        cls = find_stage(reference)
+        return cls(**parameters)
+    except ValidationError as error:
+        raise ConfigError(f"{where} ({reference}): {_explain(error, cls)}") from None
+    except ConfigError as error:
+        raise ConfigError(f"{where}: {error}") from None
+
+
+def _explain(error: ValidationError, cls: type[Stage]) -> str:
+    """Pydantic's findings in our words: the key, what was wrong, the nearest right key."""
+    findings = []
+    for detail in error.errors():
+        key = ".".join(str(part) for part in detail["loc"])
+        if detail["type"] == "extra_forbidden":
+            findings.append(_unknown("parameter", key, cls.model_fields))
+        else:
+            findings.append(f"{key} = {detail['input']!r}: {detail['msg']}")
+    return "; ".join(findings)
+
+
+def _unknown(what: str, name: str, known: Mapping[str, Any] | tuple[str, ...]) -> str:
+    close = get_close_matches(name, list(known), n=1, cutoff=0.4)
+    nearest = f"; did you mean {close[0]!r}?" if close else ""
+    return f"unknown {what} {name!r}{nearest} there are {', '.join(known) or 'none'}"
+
+
+def pipeline_text(pipeline: Pipeline) -> str:
+    """A pipeline as TOML, with every parameter and what it means: where a user starts from."""
+    lines = [f"name = {_toml(pipeline.name)}", f"description = {_toml(pipeline.description)}"]
+    if pipeline.write is not None:
+        lines.append(f"write = {_toml(list(pipeline.write))}")
+    for stage in pipeline.stages:
+        summary = (type(stage).__doc__ or "").strip().partition("\n")[0]
+        lines += ["", "[[stage]]", f"use = {_toml(stage_reference(type(stage)))}  # {summary}"]
+        values = stage.model_dump(mode="json")
+        for key, field in type(stage).model_fields.items():
+            comment = f"  # {field.description}" if field.description else ""
+            value = values[key]
+            lines.append(f"# {key} ={comment}" if value is None else f"{key} = {_toml(value)}{comment}")
+    return "\n".join(lines) + "\n"
+
+
+def _toml(value: Any) -> str:
+    """One value in TOML."""
+    match value:
+        case bool():
+            return "true" if value else "false"
+        case dict():
+            return "{ " + ", ".join(f"{_toml(str(k))} = {_toml(v)}" for k, v in value.items()) + " }"
+        case list() | tuple():
+            return "[" + ", ".join(_toml(item) for item in value) + "]"
+        case str():
+            escaped = value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+            return f'"{escaped}"'
+        case _:
+            return repr(value)

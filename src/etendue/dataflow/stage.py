@@ -1,0 +1,161 @@
+"""Stages: pure functions of one partition that declare what they read and write.
+
+A stage is a pydantic model (its fields are its parameters), or a plain function under `stage`. It never
+changes how many rows a table has. Stages are joined with ``|``.
+"""
+
+from __future__ import annotations
+
+import inspect
+from abc import abstractmethod
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, create_model
+
+from etendue.dataflow.partition import Partition
+from etendue.schema import Columns, Schema, Variable, split
+
+if TYPE_CHECKING:
+    from etendue.dataflow.pipeline import Pipeline
+
+
+class Stage(BaseModel):
+    """One step of a pipeline.
+
+    Subclasses declare ``reads`` (references, see `etendue.schema`) and ``writes`` (references with the
+    `Variable` they make), give their parameters as pydantic fields with descriptions, and compute in
+    ``__call__``. What they read of ``conditions`` tables is not declared: it is always at hand.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    reads: ClassVar[tuple[str, ...]] = ()
+    writes: ClassVar[Mapping[str, Variable | tuple]] = {}
+
+    def requires(self, schema: Schema) -> list[str]:
+        """The ``table/column`` names that this stage reads from tables of this schema."""
+        return [name for reference in self.reads for name in schema.resolve(reference)]
+
+    def provides(self, schema: Schema) -> dict[str, Variable]:
+        """The ``table/column`` names that this stage writes, with their declarations."""
+        return {
+            name: Variable.of(split(name)[1], spec)
+            for reference, spec in self.writes.items()
+            for name in schema.resolve(reference)
+        }
+
+    @abstractmethod
+    def __call__(self, partition: Partition) -> dict[str, np.ndarray]:
+        """Compute the columns that this stage writes, as ``{"table/column": array}``."""
+
+    @property
+    def name(self) -> str:
+        """How errors and receipts call this stage."""
+        return type(self).__name__
+
+    def __or__(self, other: Stage | Pipeline) -> Pipeline:
+        from etendue.dataflow.pipeline import Pipeline
+
+        return Pipeline(stages=(self,)) | other
+
+
+class TableStage(Stage):
+    """A stage that treats each table of one kind by itself, the same way.
+
+    Subclasses name the kind (``kind = "camera"``), list ``reads`` and ``writes`` as for any stage, and
+    compute in `process`.
+    """
+
+    kind: ClassVar[str]
+
+    @abstractmethod
+    def process(self, table: str, columns: Columns, partition: Partition) -> Columns:
+        """Compute new columns of one table from its columns."""
+
+    def __call__(self, partition: Partition) -> dict[str, np.ndarray]:
+        made = {}
+        for table in partition.schema.matching(f"@{self.kind}"):
+            columns = partition.tables.get(table.name)
+            if columns:
+                new = self.process(table.name, columns, partition)
+                made.update({f"{table.name}/{name}": array for name, array in new.items()})
+        return made
+
+
+class FunctionStage(Stage):
+    """A stage made of a plain function by `stage`."""
+
+    function: ClassVar[Callable[..., Mapping[str, np.ndarray]]]
+
+    @property
+    def name(self) -> str:
+        """Name of the function."""
+        return type(self).function.__name__
+
+    def __call__(self, partition: Partition) -> dict[str, np.ndarray]:
+        """Call the function with the arrays that it reads; once a table for ``@kind`` references."""
+        kinds = {split(r)[0] for r in self.reads if r.startswith("@")}
+        tables = [t.name for kind in kinds for t in partition.schema.matching(kind)] or [None]
+        made: dict[str, np.ndarray] = {}
+        for table in tables:
+            names = [_in_table(reference, table) for reference in self.reads]
+            if not all(name in partition for name in names):
+                continue  # a table that this partition's input does not have
+            arrays = [partition[name] for name in names]
+            result = type(self).function(*arrays, **dict(self))
+            made.update({_in_table(name, table): np.asarray(array) for name, array in result.items()})
+        return made
+
+
+def _in_table(reference: str, table: str | None) -> str:
+    return f"{table}/{split(reference)[1]}" if reference.startswith("@") else reference
+
+
+def stage(
+    *, reads: str | tuple[str, ...], writes: Mapping[str, Variable | tuple]
+) -> Callable[[Callable], Any]:
+    """Make a stage of a plain function.
+
+    Parameters
+    ----------
+    reads : str or tuple of str
+        References to the columns that are passed to the function, in order.
+    writes : mapping
+        References to the columns that it returns, each with ``(dims, dtype[, units[, description]])``.
+
+    Returns
+    -------
+    callable
+        A stage class; call it with values for the function's keyword-only parameters.
+
+    Examples
+    --------
+    >>> @stage(reads="lstcam/image", writes={"lstcam/brightest": ("readout", "float32", "pe")})
+    ... def brightest(image):
+    ...     return {"lstcam/brightest": image.max(axis=1)}
+    >>> brightest().name
+    'brightest'
+    """
+    references = (reads,) if isinstance(reads, str) else tuple(reads)
+
+    def decorate(function: Callable) -> type[FunctionStage]:
+        parameters = {
+            p.name: (
+                Any if p.annotation is p.empty else p.annotation,
+                ... if p.default is p.empty else p.default,
+            )
+            for p in inspect.signature(function, eval_str=True).parameters.values()
+            if p.kind is p.KEYWORD_ONLY
+        }
+        made = create_model(
+            function.__name__, __base__=FunctionStage, __module__=function.__module__, **parameters
+        )
+        made.__doc__ = function.__doc__
+        made.reads = references
+        made.writes = dict(writes)
+        made.function = staticmethod(function)
+        return made
+
+    return decorate
