@@ -1,0 +1,78 @@
+"""The command line: every verb one library call. Nothing heavy is imported before a verb needs it."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+
+import click
+
+#: Where each verb lives.
+_VERBS = {
+    "run": "process",
+    "plan": "process",
+    "pipelines": "process",
+    "simulate": "make",
+    "demo": "make",
+    "info": "look",
+    "show": "look",
+    "log": "look",
+}
+
+_HELP = {
+    "run": "Process inputs with a pipeline and publish the result as a pass.",
+    "plan": "Say what a run would do: spans, partitions, bytes, memory.",
+    "pipelines": "List the shipped pipelines, or print one to start from.",
+    "simulate": "Simulate raw data of a telescope array.",
+    "demo": "Simulate, process and plot: works anywhere, offline.",
+    "info": "Say what an input or a store holds.",
+    "show": "Draw one event of a store.",
+    "log": "List the passes of a store.",
+}
+
+
+class _Verbs(click.Group):
+    """A group whose verbs are imported when they are called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_VERBS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name not in _VERBS:
+            return None
+        return getattr(import_module(f"etendue.cli.{_VERBS[name]}"), name)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Verbs"):
+            formatter.write_dl(list(_HELP.items()))
+
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except (ValueError, OSError, ImportError, KeyError) as error:
+            if not _is_told(error):
+                raise
+            click.echo(f"etendue: {error}", err=True)
+            ctx.exit(1)
+
+
+def _is_told(error: BaseException) -> bool:
+    """Whether an error's message is written for users; anything else is a bug and keeps its traceback."""
+    return type(error).__module__.startswith("etendue") or isinstance(error, (OSError, ImportError))
+
+
+@click.group(cls=_Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="etendue")
+def main() -> None:
+    r"""Raw streams of telescopes and colliders as distributed dataflow on Dask.
+
+    \b
+    etendue demo
+    etendue run iact *.simtel.zst --into crab.etendue --pass 2026.1
+    etendue log crab.etendue
+    etendue show crab.etendue --event 17
+    """
+
+
+if __name__ == "__main__":
+    sys.exit(main())

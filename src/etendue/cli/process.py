@@ -1,0 +1,144 @@
+"""Verbs that process: run, plan, pipelines."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from etendue.dataflow.flow import Flow
+
+#: Exit code when a run ended, but part of the input was lost (``--on-error skip``).
+EXIT_LOST = 3
+
+_SIZES = {"kB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
+
+
+class Size(click.ParamType):
+    """A number of bytes, such as 256MB or 1GiB."""
+
+    name = "size"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        if isinstance(value, int):
+            return value
+        number, factor = value, 1
+        for suffix, size in _SIZES.items():
+            if value.lower().endswith(suffix.lower()):
+                number, factor = value[: -len(suffix)], size
+        try:
+            return int(float(number) * factor)
+        except ValueError:
+            self.fail(f"{value!r} is not a size; write bytes, or 256MB, or 1GiB", param, ctx)
+
+
+def _input_options(command: Any) -> Any:
+    """What run and plan have in common."""
+    options = [
+        click.argument("pipeline"),
+        click.argument("files", nargs=-1, required=True),
+        click.option("--write", multiple=True, metavar="REF",
+                     help="Columns to write, as events/* or @camera/image."),
+        click.option("--partition-bytes", type=Size(), default="128MiB", show_default=True,
+                     help="Raw bytes of a partition."),
+        click.option("--workers", type=int, help="Partitions at a time.  [default: one a core]"),
+        click.option("--memory", type=Size(),
+                     help="Memory that may be used.  [default: 80 % of what is free]"),
+        click.option("--on-error", type=click.Choice(["raise", "skip"]), default="raise", show_default=True,
+                     help="Stop at broken input, or keep what is intact and count the rest."),
+    ]  # fmt: skip
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def _flow(pipeline: str, files: tuple[str, ...], write: tuple[str, ...], **options: Any) -> Flow:
+    from etendue import find_pipeline, open
+
+    chain = find_pipeline(pipeline)
+    if write:
+        chain = chain.model_copy(update={"write": write})
+    return open(*files, memory_limit=options.pop("memory"), **options) | chain
+
+
+@click.command()
+@_input_options
+@click.option("--into", "store", required=True, help="Store to write into; made if it is not there.")
+@click.option("--pass", "tag", required=True, help="Name of the pass.")
+@click.option(
+    "--on", "where", default="laptop", show_default=True, help="laptop, processes, or tls://host:port."
+)
+@click.option("--insecure", is_flag=True, help="Allow a scheduler without encryption.")
+@click.option("--quiet", is_flag=True, help="No progress and no summary.")
+def run(
+    pipeline: str,
+    files: tuple[str, ...],
+    store: str,
+    tag: str,
+    where: str,
+    insecure: bool,
+    quiet: bool,
+    **options: Any,
+) -> None:
+    r"""Process FILES with PIPELINE and publish the result as a pass of a store.
+
+    PIPELINE is the name of a shipped pipeline (see: etendue pipelines) or a TOML file. The pass becomes
+    visible when it is whole. Exits with 3 if part of the input was lost (--on-error skip).
+
+    \b
+    etendue run iact *.simtel.zst --into crab.etendue --pass 2026.1
+    etendue run mine.toml crab.etendue@2026.1 --into crab.etendue --pass 2026.2 --workers 4
+    """
+    flow = _flow(pipeline, files, **options)
+    if where == "laptop":
+        summary = flow.write(store, tag, quiet=quiet or None)
+    else:
+        from etendue import connect
+
+        with connect(where, workers=options["workers"], insecure=insecure) as client:
+            summary = flow.write(store, tag, client=client, quiet=quiet or None)
+    for failure in summary.outcome.failures:
+        click.echo(f"etendue: {failure}", err=True)
+    if not quiet:
+        click.echo(str(summary))
+    if summary.outcome.failures:
+        raise SystemExit(EXIT_LOST)
+
+
+@click.command()
+@_input_options
+def plan(pipeline: str, files: tuple[str, ...], **options: Any) -> None:
+    r"""Say what a run would do: spans, partitions, raw bytes, expected peak memory.
+
+    \b
+    etendue plan iact *.simtel.zst --memory 4GB
+    """
+    click.echo(str(_flow(pipeline, files, **options).plan()))
+
+
+@click.group(invoke_without_command=True)
+@click.pass_context
+def pipelines(ctx: click.Context) -> None:
+    r"""List the shipped pipelines; print one with all parameters to start from.
+
+    \b
+    etendue pipelines
+    etendue pipelines show iact > mine.toml
+    """
+    if ctx.invoked_subcommand is None:
+        from etendue import find_pipeline
+        from etendue.dataflow.registry import shipped_pipelines
+
+        for name in shipped_pipelines():
+            click.echo(f"{name:<12} {find_pipeline(name).description}")
+
+
+@pipelines.command()
+@click.argument("name")
+def show(name: str) -> None:
+    """Print pipeline NAME as TOML, every parameter with its meaning."""
+    from etendue import find_pipeline
+    from etendue.dataflow.registry import pipeline_text
+
+    click.echo(pipeline_text(find_pipeline(name)), nl=False)
