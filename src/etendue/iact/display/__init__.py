@@ -1,0 +1,17 @@
+"""Pictures: camera images, waveforms, the array from above, whole events, and samples of events."""
+
+from etendue.iact.display.events import event
+from etendue.iact.display.outlines import outline, pixel_polygons
+from etendue.iact.display.pictures import array_view, camera_image, waveform
+from etendue.iact.display.samples import distributions, theta_squared
+
+__all__ = [
+    "array_view",
+    "camera_image",
+    "distributions",
+    "event",
+    "outline",
+    "pixel_polygons",
+    "theta_squared",
+    "waveform",
+]
