@@ -1,0 +1,48 @@
+"""Zarr on Icechunk: chunks, passes, reading back."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from etendue.store.paths import StoreError
+    from etendue.store.publish import PassExistsError, PassInfo, PassWriter, passes
+    from etendue.store.reader import attributes, read_schema
+    from etendue.store.source import StoreSource
+    from etendue.store.tree import load
+    from etendue.store.writer import ChunkWriter
+
+#: Where each public name lives. Imported when first used: the source of this package is looked at for
+#: every input, and must not cost an import of Zarr and Icechunk.
+_HOMES = {
+    "ChunkWriter": "writer",
+    "PassExistsError": "publish",
+    "PassInfo": "publish",
+    "PassWriter": "publish",
+    "StoreError": "paths",
+    "StoreSource": "source",
+    "attributes": "reader",
+    "load": "tree",
+    "passes": "publish",
+    "read_schema": "reader",
+}
+
+__all__ = [
+    "ChunkWriter",
+    "PassExistsError",
+    "PassInfo",
+    "PassWriter",
+    "StoreError",
+    "StoreSource",
+    "attributes",
+    "load",
+    "passes",
+    "read_schema",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'etendue.store' has no attribute {name!r}")
+    return getattr(import_module(f"etendue.store.{_HOMES[name]}"), name)

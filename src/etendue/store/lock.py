@@ -1,0 +1,84 @@
+"""The lock beside a local store: Icechunk's commits to a directory are safe from one process only."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import socket
+from datetime import UTC, datetime
+from pathlib import Path
+
+
+class StoreLockedError(RuntimeError):
+    """Another process is writing into the store; says which."""
+
+
+class StoreLock:
+    """An exclusive claim on a local store, for as long as this process lives or until it is released.
+
+    The claim is a lock of the operating system on ``<store>.lock``: it ends with its process, however
+    that ends, so what a killed run leaves is taken over. Some network file systems keep such locks for
+    one host only; for these the file says who holds it.
+
+    Parameters
+    ----------
+    store : str or path
+        The store's directory; need not be there yet.
+
+    Raises
+    ------
+    StoreLockedError
+        If the store is claimed.
+    """
+
+    def __init__(self, store: str | Path) -> None:
+        self.path = Path(f"{Path(store).absolute()}.lock")
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        while True:
+            self._file = open(self.path, "a+")  # noqa: SIM115, held open: closing gives up the lock
+            try:
+                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise StoreLockedError(self._message(store, "wait for it to end")) from None
+            if self._is_current():
+                break
+            self._file.close()  # its last holder removed it between our opening and locking
+        host = self._holder().get("host")
+        if host not in (None, socket.gethostname()):
+            self._file.close()
+            remedy = f"wait for it to end or, if it no longer runs there, remove {self.path}"
+            raise StoreLockedError(self._message(store, remedy))
+        self._write_holder()
+
+    def release(self) -> None:
+        """Give up the claim; harmless if given up before."""
+        if not self._file.closed:
+            self.path.unlink(missing_ok=True)
+            self._file.close()
+
+    def _is_current(self) -> bool:
+        try:
+            return os.path.samestat(os.stat(self.path), os.fstat(self._file.fileno()))
+        except FileNotFoundError:
+            return False
+
+    def _holder(self) -> dict[str, str]:
+        try:
+            return json.loads(self.path.read_text())
+        except (FileNotFoundError, json.JSONDecodeError):  # not yet written, or killed while writing
+            return {}
+
+    def _write_holder(self) -> None:
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        holder = {"host": socket.gethostname(), "pid": os.getpid(), "since": now}
+        self._file.truncate(0)
+        json.dump(holder, self._file)
+        self._file.flush()
+
+    def _message(self, store: str | Path, remedy: str) -> str:
+        holder = {"host": "this host", "pid": "?", "since": "just now", **self._holder()}
+        return (
+            f"{store} is being written by process {holder['pid']} on {holder['host']} "
+            f"(since {holder['since']}); {remedy}"
+        )

@@ -1,0 +1,93 @@
+"""Icechunk repositories: how they are opened, and setting keys in them."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+
+import icechunk
+import numpy as np
+from zarr.core.buffer import default_buffer_prototype
+from zarr.core.sync import sync
+
+from etendue.store.paths import StoreError, is_local
+
+if "ICECHUNK_LOG" not in os.environ:
+    # It warns at each opening that local commits need a lock, which `StoreLock` is.
+    icechunk.set_logs_filter("error")
+
+#: Chunk references a manifest file, so that a commit rewrites a part of them and not all.
+_MANIFEST_CHUNKS = 10_000
+
+
+def open_repository(path: str) -> icechunk.Repository:
+    """Open the repository at a path or URL.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is none.
+    """
+    try:
+        return icechunk.Repository.open(_storage(path))
+    except icechunk.RepositoryNotFoundError:
+        raise FileNotFoundError(
+            f"there is no store at {path}; give the path that a pass was written into"
+        ) from None
+
+
+def create_repository(path: str) -> icechunk.Repository:
+    """Open the repository at a path or URL, or make it."""
+    axis = icechunk.ManifestSplitDimCondition.Axis(0)
+    splitting = {icechunk.ManifestSplitCondition.AnyArray(): {axis: _MANIFEST_CHUNKS}}
+    config = icechunk.RepositoryConfig.default()
+    config.manifest = icechunk.ManifestConfig(splitting=icechunk.ManifestSplittingConfig.from_dict(splitting))
+    storage = _storage(path)
+    if icechunk.Repository.exists(storage):
+        return icechunk.Repository.open(storage)
+    return icechunk.Repository.create(storage, config=config)
+
+
+def exists(path: str) -> bool:
+    """Whether there is a repository at a path or URL."""
+    return icechunk.Repository.exists(_storage(path))
+
+
+def set_keys(store: icechunk.IcechunkStore, values: Mapping[str, bytes]) -> None:
+    """Set keys of a store, all at the same time."""
+    buffer = default_buffer_prototype().buffer
+
+    async def set_all() -> None:
+        await asyncio.gather(*(store.set(key, buffer.from_bytes(value)) for key, value in values.items()))
+
+    sync(set_all())
+
+
+def chunk_numbers(store: icechunk.IcechunkStore, array: str) -> np.ndarray:
+    """Positions along the rows at which an array has chunks, sorted."""
+
+    async def list_all() -> list[np.ndarray]:
+        return [batch[0][:, 0] async for batch in store.array_chunk_iterator(array)]
+
+    return np.sort(np.concatenate([np.empty(0, np.uint32), *sync(list_all())])).astype(np.int64)
+
+
+def _storage(path: str) -> icechunk.Storage:
+    if is_local(path):
+        return icechunk.local_filesystem_storage(str(Path(path).absolute()))
+    scheme, _, rest = path.partition("://")
+    if scheme == "memory":
+        return _in_memory(rest)
+    if scheme == "s3":
+        bucket, _, prefix = rest.partition("/")
+        return icechunk.s3_storage(bucket=bucket, prefix=prefix.rstrip("/") or None, from_env=True)
+    raise StoreError(f"{path}: stores are directories, s3://bucket/prefix, or memory://name")
+
+
+@cache
+def _in_memory(name: str) -> icechunk.Storage:
+    """Storage that lives as long as this process, one a name."""
+    return icechunk.in_memory_storage()
