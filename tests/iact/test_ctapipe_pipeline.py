@@ -1,5 +1,7 @@
 """The pipeline ``ctapipe``, from raw simtel files, against ctapipe 0.32's own results on them."""
 
+from pathlib import Path
+
 import h5py
 import numpy as np
 import pytest
@@ -31,6 +33,7 @@ FILES = [
     "simtools__xyzls",
     "simtools__xyzls_layout",
 ]
+TRUNCATED = ["pyeventio__test_lasercal_v3.simtel.gz"]
 PHYSICS = 32
 #: ctapipe fits timing by least trimmed squares from random starts, so its value is not a function of the
 #: image; tests/iact/test_parameters.py compares the two fits by what they minimise.
@@ -52,10 +55,20 @@ def processed(shared):
     def process(name):
         if name not in cache:
             (path,) = (shared / "data/simtel").glob(f"{name}.simtel.*")
-            cache[name] = (et.open(path) | et.find_pipeline("ctapipe")).compute()
+            # ctapipe, too, reads a file that was cut short up to where it ends.
+            flow = et.open(path, on_error="skip") | et.find_pipeline("ctapipe")
+            use_equivalent_focal_lengths(flow)
+            cache[name] = flow.compute()
         return cache[name]
 
     return process
+
+
+def use_equivalent_focal_lengths(flow):
+    """What the reference was made with; by default the effective ones are used where they are known."""
+    for name, columns in flow.inputs.static.items():
+        if name.startswith("optics/"):
+            columns["effective_focal_length"] = columns["equivalent_focal_length"]
 
 
 def readouts(tree):
@@ -138,9 +151,11 @@ def test_stereo(name, reference, processed):
 def test_all_files_at_once(shared, processed):
     """Every simtel file in one command: all cameras side by side, nothing mixed up."""
     paths = sorted((shared / "data/simtel").glob("*.simtel.*"))
-    flow = et.open(*paths, workers=2) | et.find_pipeline("ctapipe")
+    flow = et.open(*paths, workers=2, on_error="skip") | et.find_pipeline("ctapipe")
+    use_equivalent_focal_lengths(flow)
     cameras = [table.name for table in flow.inputs.schema.values() if table.kind == "camera"]
     assert len(cameras) >= 27
+    assert [Path(failure.path).name for failure in flow.inputs.failures] == TRUNCATED
     tree = flow.compute()
     together = readouts_by_run(tree)
     for name in FILES[-4:]:

@@ -11,6 +11,7 @@ from etendue.iact.directions import (
     horizon_to_direction,
     impact_distance,
     offset_to_direction,
+    space_angle,
     telescope_offset,
 )
 
@@ -77,3 +78,11 @@ def test_the_pointing_itself_has_no_offset():
 )
 def test_impact_distance(alt, az, position, distance):
     np.testing.assert_allclose(impact_distance(alt, az, 0.0, 0.0, np.array(position)), distance)
+
+
+@given(*[st.floats(-89, 89), st.floats(-180, 180)] * 2)
+def test_space_angle_is_astropys(alt, az, other_alt, other_az):
+    from astropy.coordinates import angular_separation
+
+    expected = np.rad2deg(angular_separation(*np.deg2rad([az, alt, other_az, other_alt])))
+    np.testing.assert_allclose(space_angle(alt, az, other_alt, other_az), expected, atol=1e-12)

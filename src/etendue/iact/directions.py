@@ -87,6 +87,25 @@ def telescope_offset(
     return np.rad2deg(offset[0]), np.rad2deg(offset[1])
 
 
+def space_angle(alt: Number, az: Number, other_alt: Number, other_az: Number) -> Number:
+    """Angle between two directions in the sky, exact for small and large angles.
+
+    Parameters
+    ----------
+    alt, az, other_alt, other_az : float64 or array
+        Directions [deg]; arrays are broadcast.
+
+    Returns
+    -------
+    float64 or array
+        Degrees: atan2(abs(a x b), a . b).
+    """
+    a = horizon_to_direction(np.deg2rad(alt), np.deg2rad(az))
+    b = horizon_to_direction(np.deg2rad(other_alt), np.deg2rad(other_az))
+    x, y, z = cross(a, b)
+    return np.rad2deg(np.arctan2(np.sqrt(x * x + y * y + z * z), dot(a, b)))
+
+
 def impact_distance(
     alt: np.ndarray, az: np.ndarray, core_x: np.ndarray, core_y: np.ndarray, position: np.ndarray
 ) -> np.ndarray:

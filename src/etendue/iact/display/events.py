@@ -36,6 +36,10 @@ READOUT = (
 )
 
 
+class EventError(ValueError):
+    """The event that is asked for is not there, or not the only one."""
+
+
 def event(
     source: xarray.DataTree | Partition | Tables,
     event_id: int,
@@ -60,7 +64,7 @@ def event(
 
     Raises
     ------
-    ValueError
+    EventError
         If there is no such event, or more than one.
     """
     import matplotlib.pyplot as plt
@@ -112,9 +116,9 @@ def _event_row(events: Mapping[str, Any], **wanted: int | None) -> int:
     if len(rows) == 0:
         ids = np.unique(np.asarray(events["event_id"]))
         near = ids[np.argsort(np.abs(ids - wanted["event_id"]), kind="stable")[:5]].tolist()
-        raise ValueError(f"there is no event with {what}; the nearest event_id are {near}")
+        raise EventError(f"there is no event with {what}; the nearest event_id are {near}")
     choices = {name: np.asarray(events[name])[rows].tolist() for name in ("obs_id", "run") if name in events}
-    raise ValueError(f"{len(rows)} events have {what}; choose one by obs_id or run, which are {choices}")
+    raise EventError(f"{len(rows)} events have {what}; choose one by obs_id or run, which are {choices}")
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,228 @@
+"""Image cleaning: which pixels of an image hold Cherenkov light."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+import numpy as np
+from pydantic import Field
+
+from etendue.dataflow.partition import Partition
+from etendue.dataflow.stage import TableStage
+from etendue.iact.camera import geometry_of
+from etendue.iact.schema import CAMERA
+from etendue.iact.telescopes import ByTelescope, values
+from etendue.kernel import kernel
+from etendue.schema import Columns
+
+#: Pixels that `pixels_above` looks at together: few enough to find where light is, many enough for SIMD.
+BLOCK = 32
+
+
+@kernel
+def pixels_above(image: np.ndarray, threshold: float, pixels: np.ndarray) -> int:
+    """List the pixels with ``image[pixel] >= threshold``; NaN is never above.
+
+    Most blocks of pixels hold none, which one vectorised comparison tells.
+
+    Parameters
+    ----------
+    image : array, shape (n_pixels,)
+        Charges, or a mask.
+    threshold : scalar of the image's dtype
+        Least charge.
+    pixels : int32 array, shape (n_pixels,)
+        Output: the pixels found, ascending.
+
+    Returns
+    -------
+    int
+        How many were found.
+    """
+    n_found = 0
+    for start in range(0, image.size, BLOCK):
+        block = image[start : start + BLOCK]
+        n_above = 0
+        for charge in block:
+            n_above += charge >= threshold
+        if n_above > 0:
+            for i in range(block.size):
+                if block[i] >= threshold:
+                    pixels[n_found] = start + i
+                    n_found += 1
+    return n_found
+
+
+@kernel
+def _n_neighbours(pixel, level, bit, indptr, indices):
+    """Number of neighbours of a pixel whose level has a bit set."""
+    n = 0
+    for i in range(indptr[pixel], indptr[pixel + 1]):
+        n += (level[indices[i]] & bit) != 0
+    return n
+
+
+@kernel
+def tailcuts_image(
+    image: np.ndarray,
+    picture: float,
+    boundary: float,
+    min_neighbors: int,
+    keep_isolated: bool,
+    indptr: np.ndarray,
+    indices: np.ndarray,
+    mask: np.ndarray,
+    pixels: np.ndarray,
+    level: np.ndarray,
+) -> int:
+    """Clean one image with two thresholds (tail cuts), as ctapipe's ``tailcuts_clean``.
+
+    A picture pixel has q >= picture and at least ``min_neighbors`` neighbours that have so. Kept are
+    pixels with q >= boundary next to a picture pixel, and picture pixels next to a pixel with
+    q >= boundary. With ``keep_isolated`` every pixel with q >= picture is a picture pixel, and is kept.
+
+    Parameters
+    ----------
+    image : float array, shape (n_pixels,)
+        Charges [pe]; NaN pixels are never kept.
+    picture, boundary : scalar of the image's dtype
+        Thresholds [pe].
+    min_neighbors : int
+        Neighbours above the picture threshold that a picture pixel needs.
+    keep_isolated : bool
+        Whether picture pixels need no neighbours at all.
+    indptr, indices : int32 array
+        Neighbours of each pixel, see `Geometry`.
+    mask : bool array, shape (n_pixels,)
+        Output: the pixels that are kept.
+    pixels : int32 array, shape (n_pixels,)
+        Output: the pixels that are kept, ascending, in the first places.
+    level : uint8 array, shape (n_pixels,)
+        Scratch: zeros before and after.
+
+    Returns
+    -------
+    int
+        How many pixels are kept.
+    """
+    above_boundary, above_picture, in_picture = np.uint8(1), np.uint8(2), np.uint8(4)
+    mask[:] = False
+    n_candidates = pixels_above(image, min(picture, boundary), pixels)
+    for pixel in pixels[:n_candidates]:
+        if image[pixel] >= boundary:
+            level[pixel] |= above_boundary
+        if image[pixel] >= picture:
+            level[pixel] |= above_picture
+    for pixel in pixels[:n_candidates]:
+        if level[pixel] & above_picture and (
+            keep_isolated or _n_neighbours(pixel, level, above_picture, indptr, indices) >= min_neighbors
+        ):
+            level[pixel] |= in_picture
+    for pixel in pixels[:n_candidates]:
+        mask[pixel] = (
+            level[pixel] & above_boundary and _n_neighbours(pixel, level, in_picture, indptr, indices) > 0
+        ) or (
+            level[pixel] & in_picture
+            and (keep_isolated or _n_neighbours(pixel, level, above_boundary, indptr, indices) > 0)
+        )
+    n_kept = 0
+    for pixel in pixels[:n_candidates]:
+        level[pixel] = 0
+        if mask[pixel]:
+            pixels[n_kept] = pixel
+            n_kept += 1
+    return n_kept
+
+
+@kernel
+def tailcuts(
+    images: np.ndarray,
+    picture: np.ndarray,
+    boundary: np.ndarray,
+    min_neighbors: np.ndarray,
+    keep_isolated: bool,
+    indptr: np.ndarray,
+    indices: np.ndarray,
+) -> np.ndarray:
+    """Clean images of one camera type, see `tailcuts_image`.
+
+    Parameters
+    ----------
+    images : float array, shape (n_readouts, n_pixels)
+        Charges [pe].
+    picture, boundary : array of the images' dtype, shape (n_readouts,)
+        Thresholds of each readout [pe].
+    min_neighbors : int array, shape (n_readouts,)
+        Neighbours that a picture pixel needs, of each readout.
+    keep_isolated : bool
+        Whether picture pixels need no neighbours at all.
+    indptr, indices : int32 array
+        Neighbours of each pixel, see `Geometry`.
+
+    Returns
+    -------
+    bool array, shape (n_readouts, n_pixels)
+        The pixels that are kept.
+    """
+    masks = np.empty(images.shape, dtype=np.bool_)
+    pixels = np.empty(images.shape[1], dtype=np.int32)
+    level = np.zeros(images.shape[1], dtype=np.uint8)
+    for row in range(images.shape[0]):
+        tailcuts_image(
+            images[row],
+            picture[row],
+            boundary[row],
+            min_neighbors[row],
+            keep_isolated,
+            indptr,
+            indices,
+            masks[row],
+            pixels,
+            level,
+        )
+    return masks
+
+
+class Clean(TableStage):
+    """Mark the pixels of each image that hold Cherenkov light.
+
+    Examples
+    --------
+    >>> Clean("tailcuts", picture={"*": 10, "LST": 8}, boundary=4).picture["LST"]
+    8.0
+    """
+
+    kind: ClassVar[str] = CAMERA
+    reads: ClassVar = ("@camera/image", "@camera/tel_id", "events/run")
+    writes: ClassVar = {
+        "@camera/image_mask": (("readout", "pixel"), "bool", "", "pixels that survived cleaning")
+    }
+
+    method: Literal["tailcuts"] = Field("tailcuts", description="two thresholds: picture and boundary")
+    picture: ByTelescope[float] = Field(10.0, description="least charge of a picture pixel, pe")
+    boundary: ByTelescope[float] = Field(5.0, description="least charge next to a picture pixel, pe")
+    min_neighbors: ByTelescope[int] = Field(
+        2, description="neighbours above the picture threshold that a picture pixel needs"
+    )
+    keep_isolated: bool = Field(False, description="keep picture pixels that have no neighbours")
+
+    def __init__(self, method: str = "tailcuts", **parameters: object) -> None:
+        super().__init__(method=method, **parameters)
+
+    def process(self, table: str, columns: Columns, partition: Partition) -> Columns:
+        """Clean the images of one camera type."""
+        image = columns["image"]
+        geometry = geometry_of(partition.conditions, table)
+        run = partition["events/run"][partition.owners(table)]
+        picture, boundary, min_neighbors = (
+            values(parameter, partition.conditions, run, columns["tel_id"]).astype(dtype)
+            for parameter, dtype in (
+                (self.picture, image.dtype),
+                (self.boundary, image.dtype),
+                (self.min_neighbors, np.int64),
+            )
+        )
+        mask = tailcuts(
+            image, picture, boundary, min_neighbors, self.keep_isolated, geometry.indptr, geometry.indices
+        )
+        return {"image_mask": mask}
