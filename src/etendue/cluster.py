@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from distributed.security import Security
 
 
+class ClusterError(ValueError):
+    """A place to run that is not known, or not safe; says what to do."""
+
+
 def connect(
     where: str = "laptop",
     *,
@@ -46,7 +50,7 @@ def connect(
 
     Raises
     ------
-    ValueError
+    ClusterError
         If the place is not known, or is open and ``insecure`` is not set.
 
     Examples
@@ -82,12 +86,12 @@ def connect(
         return Client(where, security=_security_of(credentials), set_as_default=False)
     if where.startswith("tcp://"):
         if not insecure:
-            raise ValueError(
+            raise ClusterError(
                 f"{where} is not encrypted: anyone who reaches it can run code there. "
                 "Use a tls:// scheduler, or say insecure=True (--insecure) if you mean it"
             )
         return Client(where, set_as_default=False)
-    raise ValueError(
+    raise ClusterError(
         f"unknown place {where!r}; there are laptop, processes, tls://host:port and tcp://host:port"
     )
 

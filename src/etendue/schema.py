@@ -233,8 +233,15 @@ class Schema(Mapping[str, Table]):
         return Schema(tables)
 
     def with_tables(self, tables: Iterable[Table]) -> Schema:
-        """The same schema with more tables."""
-        return Schema({**self.tables, **{table.name: table for table in tables}})
+        """The same schema with more tables, each counted in a column ``n_<table>`` of its parent."""
+        joined = {**self.tables, **{table.name: table for table in tables}}
+        for table in list(joined.values()):
+            if table.parent:
+                parent, name = joined[table.parent], f"n_{table.name}"
+                about = f"rows of /{table.name} that belong to the row"
+                count = Variable(name, (parent.dim,), "int32", "", about)
+                joined[parent.name] = parent.with_variables([count])
+        return Schema(joined)
 
 
 def split(name: str) -> tuple[str, str]:

@@ -1,5 +1,7 @@
 """A run gives the same arrays however it is cut, ordered and scheduled; broken input loses only itself."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -9,7 +11,7 @@ import etendue as et
 from etendue.dataflow.partition import Partition
 from etendue.dataflow.plan import PlanError, make_plan
 from etendue.dataflow.source import SourceError
-from etendue.schema import Schema, SchemaError, Variable
+from etendue.schema import Schema, SchemaError, Table, Variable, variables
 
 from .conftest import EVENTS, hits_table
 
@@ -162,3 +164,33 @@ def test_partition_tells_whose_rows_are_whose():
         partition["hits/chrge"]
     with pytest.raises(SchemaError, match="declared but was not read"):
         partition["hits/samples"]
+
+
+class Pairs(et.Stage):
+    """A stage that makes more rows: each event's pairs of hits."""
+
+    reads = ("events/n_hits", "hits/charge")
+
+    def makes(self, schema):
+        columns = variables("pair", product=("float32", "pe2", "product of the charges"))
+        return [Table("pairs", "pair", columns, parent="events")]
+
+    def __call__(self, partition):
+        charge, starts = partition["hits/charge"], partition.offsets("hits")
+        lists = [charge[a:b] for a, b in pairwise(starts)]
+        products = [np.outer(q, q)[np.triu_indices(len(q), 1)] for q in lists]
+        return {
+            "pairs/product": np.concatenate([np.empty(0, np.float32), *products]).astype(np.float32),
+            "events/n_pairs": np.array([len(p) for p in products], dtype=np.int32),
+        }
+
+
+def test_a_stage_that_makes_more_rows_makes_a_new_table(toy, tmp_path):
+    path = toy("a", "toy 40 3")
+    tree = (et.open(path, partition_bytes=100) | Pairs() | even).compute()
+    n_hits = et.open(path).compute()["events/n_hits"].values[::2]
+    np.testing.assert_array_equal(tree["events/n_pairs"].values, n_hits * (n_hits - 1) // 2)
+    assert tree["pairs"].sizes["pair"] == tree["events/n_pairs"].values.sum()
+    flow = et.open(path, partition_bytes=100) | Pairs() | even
+    flow.write(tmp_path / "s", tag="a")
+    assert_same(tree, et.load(tmp_path / "s", "a").compute())

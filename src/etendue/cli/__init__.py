@@ -49,7 +49,7 @@ class _Verbs(click.Group):
     def invoke(self, ctx: click.Context) -> object:
         try:
             return super().invoke(ctx)
-        except (ValueError, OSError, ImportError, KeyError) as error:
+        except Exception as error:
             if not _is_told(error):
                 raise
             click.echo(f"etendue: {error}", err=True)

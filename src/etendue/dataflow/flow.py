@@ -125,7 +125,11 @@ class Flow:
         requests = dict(histograms or {})
         plan = self.plan(also_read=_reads(requests.values()))
         record = Record.begin(plan)
-        attributes = {"labels": _labels(plan.inputs), "pipeline": plan.pipeline.pipeline.config()}
+        attributes = {
+            "labels": _labels(plan.inputs),
+            "n_runs": sum(scan.n_runs for scan in plan.inputs.scans),
+            "pipeline": plan.pipeline.pipeline.config(),
+        }
         written = plan.pipeline.written_schema
         writer = PassWriter.create(
             str(store), tag, written, plan.inputs.static, len(plan.partitions), attributes

@@ -83,14 +83,15 @@ class Pipeline(BaseModel):
         full, provided, required = schema, [], []
         for position, stage in enumerate(self.stages):
             required.append(frozenset(self._requirements(position, full)))
+            tables = stage.makes(full)
+            full = full.with_tables(tables)
             made = stage.provides(full)
-            provided.append(frozenset(made))
             full = full.with_variables(made)
-        made_by_stages = frozenset().union(*provided)
+            provided.append(frozenset(made) | _columns_of(tables))
         extra = frozenset(name for reference in also_read for name in full.resolve(reference))
         if missing := sorted(name for name in extra if name not in full):
             raise PipelineError(f"there is no column {missing[0]!r}; {_providers(missing[0], full)}")
-        written = _written(self, schema, full, made_by_stages) if write else frozenset()
+        written = _written(self, full) if write else frozenset()
         needed = frozenset().union(*required, written, extra)
         return CheckedPipeline(
             pipeline=self,
@@ -98,7 +99,7 @@ class Pipeline(BaseModel):
             read=frozenset(n for n in needed if _source_gives(n, schema, provided, required))
             | _counts(schema),
             written=written,
-            kept=written | extra | _counts(schema),
+            kept=written | extra | _counts(full),
             required=tuple(required),
             provided=tuple(provided),
         )
@@ -184,6 +185,9 @@ class CheckedPipeline:
                 raise PipelineError(
                     f"stage {stage.name!r} returned {sorted(strange)}, which it does not declare"
                 )
+            # A stage may speak of tables that this partition's input does not have.
+            new_tables = {table.name for table in stage.makes(partition.schema)}
+            made = {n: c for n, c in made.items() if split(n)[0] in partition.tables.keys() | new_tables}
             partition = partition.with_columns(made, self.schema)
             for table in {split(name)[0] for name in made}:
                 self.schema[table].validate(partition.tables[table])
@@ -206,6 +210,12 @@ def _keep(partition: Partition, names: frozenset[str]) -> Partition:
     return partition.without_columns(dead) if dead else partition
 
 
+def _columns_of(tables: list[Table]) -> frozenset[str]:
+    """Names of all columns of new tables, with their counts."""
+    columns = {f"{table.name}/{column}" for table in tables for column in table.variables}
+    return frozenset(columns | {f"{table.parent}/n_{table.name}" for table in tables if table.parent})
+
+
 def _counts(schema: Schema) -> frozenset[str]:
     """Names of the count columns, without which rows cannot be told to whom they belong."""
     return frozenset(f"{table.parent}/n_{table.name}" for table in schema.values() if table.parent)
@@ -225,7 +235,7 @@ def _source_gives(
     return True
 
 
-def _written(pipeline: Pipeline, source: Schema, full: Schema, made: frozenset[str]) -> frozenset[str]:
+def _written(pipeline: Pipeline, full: Schema) -> frozenset[str]:
     """Names of the columns to write, by the pipeline's references or the default rule."""
     rows = [table for table in full.values() if table.role == "rows"]
     if pipeline.write is None:
@@ -245,7 +255,7 @@ def _written(pipeline: Pipeline, source: Schema, full: Schema, made: frozenset[s
             if not found:
                 raise PipelineError(f"write = {reference!r} names no column; {_providers(reference, full)}")
             names |= found
-    return frozenset(n for n in names if not n.endswith("/selected")) | _counts(source)
+    return frozenset(n for n in names if not n.endswith("/selected")) | _counts(full)
 
 
 def _resolve_write(reference: str, schema: Schema) -> set[str]:

@@ -175,7 +175,8 @@ def make_plan(
     largest = int(partitions["bytes"].max(initial=0))
     peak = BASE_BYTES + int(workers * growth * largest)
     if peak > limit:
-        fits = max(0, int((limit - BASE_BYTES) / (workers * growth)))
+        # A partition may pass its size by a block, so a little less than what would just fit.
+        fits = max(0, int(0.95 * (limit - BASE_BYTES) / (workers * growth)))
         advice = (
             f"use partitions of at most {_bytes(fits)} (--partition-bytes {fits})"
             if fits >= (1 << 20)

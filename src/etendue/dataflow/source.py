@@ -17,7 +17,7 @@ from typing import Literal, Protocol, runtime_checkable
 import numpy as np
 
 from etendue.dataflow.partition import Failure, Partition
-from etendue.schema import Columns, Schema, SchemaError, Table, Variable
+from etendue.schema import Columns, Schema, SchemaError, Table
 
 OnError = Literal["raise", "skip"]
 
@@ -86,7 +86,10 @@ class Source(Protocol):
     name: str
 
     def accepts(self, path: str) -> bool:
-        """Whether the input is of this kind, by its first bytes rather than its name."""
+        """Whether the input is of this kind, by its first bytes rather than its name.
+
+        False, not an error, if there is no such file.
+        """
         ...
 
     def scan(self, path: str, on_error: OnError = "raise") -> Scan:
@@ -163,12 +166,12 @@ def find_source(path: str) -> Source:
     SourceError
         If there is no such file, or none of the sources knows its kind.
     """
-    if "://" not in path and not Path(path).exists():
-        raise SourceError(path, "file", "there is no such file")
     for name in _registered():
         source = get_source(name)
         if source.accepts(path):
             return source
+    if "://" not in path and not Path(path).exists():
+        raise SourceError(path, "file", "there is no such file")
     raise SourceError(
         path,
         "first bytes",
@@ -209,22 +212,9 @@ def unify(scans: Iterable[Scan]) -> Inputs:
         first_run.append(n_runs)
         n_runs += scan.n_runs
     joined = {name: _concatenate(name, parts) for name, parts in static.items()}
-    schema = _with_counts(Schema(tables))
+    schema = Schema({}).with_tables(tables.values())
     failures = tuple(failure for scan in scans for failure in scan.failures)
     return Inputs(scans, schema, {**joined, **shared}, tuple(renames), tuple(first_run), failures)
-
-
-def _with_counts(schema: Schema) -> Schema:
-    """Declare the count column of every child table in its parent."""
-    counts = {}
-    for table in schema.values():
-        if table.parent:
-            name, parent = f"n_{table.name}", schema[table.parent]
-            count = Variable(
-                name, (parent.dim,), "int32", "", f"rows of /{table.name} that belong to the row"
-            )
-            counts[f"{table.parent}/{name}"] = count
-    return schema.with_variables(counts)
 
 
 def renamed_partition(partition: Partition, inputs: Inputs, scan: int, number: int) -> Partition:

@@ -15,7 +15,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, create_model
 
 from etendue.dataflow.partition import Partition
-from etendue.schema import Columns, Schema, Variable, split
+from etendue.schema import Columns, Schema, Table, Variable, split
 
 if TYPE_CHECKING:
     from etendue.dataflow.pipeline import Pipeline
@@ -45,6 +45,13 @@ class Stage(BaseModel):
             for reference, spec in self.writes.items()
             for name in schema.resolve(reference)
         }
+
+    def makes(self, schema: Schema) -> list[Table]:
+        """New tables that this stage makes, for results that are more rows than there were.
+
+        The stage returns all their columns, and the counts ``<parent>/n_<table>``.
+        """
+        return []
 
     @abstractmethod
     def __call__(self, partition: Partition) -> dict[str, np.ndarray]:
