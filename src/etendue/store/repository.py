@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
 
@@ -66,13 +66,18 @@ def set_keys(store: icechunk.IcechunkStore, values: Mapping[str, bytes]) -> None
     sync(set_all())
 
 
-def chunk_numbers(store: icechunk.IcechunkStore, array: str) -> np.ndarray:
-    """Positions along the rows at which an array has chunks, sorted."""
+def chunk_numbers(store: icechunk.IcechunkStore, arrays: Iterable[str]) -> dict[str, np.ndarray]:
+    """Positions along the rows at which arrays have chunks, sorted; all arrays at the same time."""
 
-    async def list_all() -> list[np.ndarray]:
-        return [batch[0][:, 0] async for batch in store.array_chunk_iterator(array)]
+    async def list_one(array: str) -> np.ndarray:
+        batches = [batch[0][:, 0] async for batch in store.array_chunk_iterator(array)]
+        return np.sort(np.concatenate([np.empty(0, np.uint32), *batches])).astype(np.int64)
 
-    return np.sort(np.concatenate([np.empty(0, np.uint32), *sync(list_all())])).astype(np.int64)
+    async def list_all() -> dict[str, np.ndarray]:
+        names = list(arrays)
+        return dict(zip(names, await asyncio.gather(*map(list_one, names)), strict=True))
+
+    return sync(list_all())
 
 
 def _storage(path: str) -> icechunk.Storage:
