@@ -38,6 +38,8 @@ PHYSICS = 32
 #: ctapipe fits timing by least trimmed squares from random starts, so its value is not a function of the
 #: image; tests/iact/test_parameters.py compares the two fits by what they minimise.
 RANDOM = {"timing_slope", "timing_intercept", "timing_deviation"}
+#: In radians, whatever the attribute ``unit`` of the reference says.
+ANGLES = ("phi", "psi", "psi_uncertainty")
 PREFIX = {"intensity_statistics": "intensity", "peak_time_statistics": "peak_time"}
 
 
@@ -118,12 +120,12 @@ def test_parameters(name, frame, prefix, reference, processed):
                 ours_name = f"{PREFIX.get(container, container)}_{column}"
                 if ours_name in RANDOM:
                     continue
-                expected = dataset[row]
-                if dataset.attrs["unit"] == "rad":
-                    expected = np.rad2deg(expected)
+                expected = np.rad2deg(dataset[row]) if column in ANGLES else dataset[row]
                 value = node[prefix + ours_name].values[ours_row]
+                # ctapipe accumulates these two in float32: near zero only that many digits are right.
+                atol = 3e-5 if column in ("skewness", "kurtosis") else 1e-7
                 np.testing.assert_allclose(
-                    value, expected, rtol=1e-4, atol=1e-7, err_msg=f"{key} {prefix}{ours_name}"
+                    value, expected, rtol=1e-4, atol=atol, err_msg=f"{key} {prefix}{ours_name}"
                 )
 
 

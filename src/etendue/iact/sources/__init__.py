@@ -1,0 +1,1 @@
+"""Raw streams of gamma-ray telescopes."""

@@ -1,0 +1,123 @@
+"""The uncompressed bytes of a file, whatever it is packed in."""
+
+from __future__ import annotations
+
+import bz2
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+#: Marks the start of each top-level object; read as an integer, it tells the byte order.
+SYNC = b"\x37\x8a\x1f\xd4"
+SYNC_BIG_ENDIAN = SYNC[::-1]
+#: Packed bytes that are unpacked at once. Few, as an error costs all that they unpack to.
+PACKED_PIECE = 16 << 10
+PLAIN_PIECE = 1 << 20
+#: How far an error in the packed data can stay unnoticed, in unpacked bytes: a few blocks of each packing.
+SUSPECT = 1 << 20
+#: Whatever precedes an error of this kind may be wrong as well, back to the start of the packed data.
+CHECKSUM_ERRORS = ("incorrect data check", "incorrect length check", "checksum")
+
+
+class UnpackError(Exception):
+    """Packed data that cannot be unpacked.
+
+    Parameters
+    ----------
+    message : str
+        What is wrong.
+    suspect : int
+        Bytes, back from the end of what was unpacked, that may be wrong too.
+    """
+
+    def __init__(self, message: str, suspect: int) -> None:
+        super().__init__(message)
+        self.suspect = suspect
+
+
+class Unpacker(Protocol):
+    """What `zlib`, `bz2` and `zstandard` have in common."""
+
+    eof: bool
+    unused_data: bytes
+
+    def decompress(self, data: bytes) -> bytes: ...
+
+
+@dataclass(frozen=True)
+class Packing:
+    """A way of packing: its magic bytes, and what unpacks it."""
+
+    name: str
+    magic: bytes
+    unpacker: Callable[[], Unpacker]
+
+
+def _zstandard() -> Unpacker:
+    import zstandard
+
+    return zstandard.ZstdDecompressor().decompressobj()
+
+
+PACKINGS = (
+    Packing("gzip", b"\x1f\x8b", lambda: zlib.decompressobj(wbits=31)),
+    Packing("zstd", b"\x28\xb5\x2f\xfd", _zstandard),
+    Packing("bzip2", b"BZh", bz2.BZ2Decompressor),
+)
+
+
+def is_eventio(path: str) -> bool:
+    """Whether a file, unpacked, starts with a synchronisation marker."""
+    try:
+        start = next(pieces(path), b"")
+    except (OSError, UnpackError):
+        return False
+    return start.startswith((SYNC, SYNC_BIG_ENDIAN))
+
+
+def pieces(path: str) -> Iterator[bytes]:
+    """The bytes of a file, unpacked, piece by piece.
+
+    Raises
+    ------
+    UnpackError
+        If packed data is broken or ends too early; all whole pieces before that have been yielded.
+    OSError
+        If the file cannot be read.
+    """
+    with open(path, "rb") as file:
+        start = file.read(max(len(packing.magic) for packing in PACKINGS))
+        file.seek(0)
+        packing = next((p for p in PACKINGS if start.startswith(p.magic)), None)
+        if packing is not None:
+            yield from _unpacked(packing, iter(lambda: file.read(PACKED_PIECE), b""))
+        else:
+            yield from iter(lambda: file.read(PLAIN_PIECE), b"")
+
+
+def _unpacked(packing: Packing, packed: Iterator[bytes]) -> Iterator[bytes]:
+    unpacker, size = None, 0
+    for data in packed:
+        while data:
+            if unpacker is None:
+                if size and not data.strip(b"\0"):
+                    break  # padding after the last member
+                unpacker, size = packing.unpacker(), 0
+            piece = _unpack(packing, unpacker, data, size)
+            data = unpacker.unused_data if unpacker.eof else b""
+            if unpacker.eof:
+                unpacker = None
+            size += len(piece)
+            if piece:
+                yield piece
+    if unpacker is not None:
+        raise UnpackError(f"the {packing.name} data ends too early: the file is truncated", 0)
+
+
+def _unpack(packing: Packing, unpacker: Unpacker, data: bytes, size: int) -> bytes:
+    try:
+        return unpacker.decompress(data)
+    except Exception as error:  # each library raises its own kind
+        suspect = size if any(words in str(error) for words in CHECKSUM_ERRORS) else min(size, SUSPECT)
+        raise UnpackError(f"the {packing.name} data is corrupted ({error})", suspect) from error
