@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from distributed.security import Security
 
 
+#: Dashboards listen here, on a free port; Dask's own default is every interface of the machine.
+LOOPBACK = "127.0.0.1:0"
+
+
 class ClusterError(ValueError):
     """A place to run that is not known, or not safe; says what to do."""
 
@@ -66,7 +70,7 @@ def connect(
     n = workers or cores()
     if where == "laptop":
         cluster = LocalCluster(
-            n_workers=1, threads_per_worker=n, processes=False, dashboard_address=None, memory_limit=0
+            n_workers=1, threads_per_worker=n, processes=False, dashboard_address=LOOPBACK, memory_limit=0
         )
         return Client(cluster, set_as_default=False)
     if where == "processes":
@@ -77,7 +81,7 @@ def connect(
             processes=True,
             host="127.0.0.1",
             protocol="tcp://" if insecure else "tls://",
-            dashboard_address=None,
+            dashboard_address=LOOPBACK,
             memory_limit=memory_limit,
             security=security,
         )

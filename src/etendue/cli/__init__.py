@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from importlib import import_module
 
 import click
@@ -72,7 +71,3 @@ def main() -> None:
     etendue log crab.etendue
     etendue show crab.etendue --event 17
     """
-
-
-if __name__ == "__main__":
-    sys.exit(main())

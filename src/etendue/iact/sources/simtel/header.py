@@ -256,6 +256,7 @@ def _decode(found: Object) -> Any:
         return unpack(_N_GAINS, found.data, found.start, found.stop)[0]
     if found.type not in DECODED:
         return None
+    import eventio.simtel.objects  # noqa: F401 - fills KNOWN_OBJECTS; another thread may be at it
     from eventio.base import KNOWN_OBJECTS, read_header
 
     marker = found.stop - (found.end - found.offset)

@@ -1,0 +1,83 @@
+"""What a partition costs when there is nothing to do, and memory as the number of partitions grows.
+
+python benchmarks/overhead.py
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from time import process_time
+
+from common import table
+
+N_COLUMNS = 60
+
+MEMORY = """
+import resource, sys
+import etendue as et
+store, out, pipeline = sys.argv[1:]
+flow = et.open(store, workers=2, partition_bytes=256_000_000) | et.find_pipeline(pipeline)
+summary = flow.write(out, "dl2", quiet=True)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024, len(summary.plan.partitions))
+"""
+
+
+def partition_seconds(folder: Path) -> float:
+    """CPU seconds of a partition of one row and sixty columns, in a chain that does nothing."""
+    import numpy as np
+
+    from etendue.dataflow.pipeline import Pipeline
+    from etendue.schema import Schema, Table, variables
+    from etendue.store import PassWriter
+
+    columns = {f"column{n}": ("float64", "m", "nothing") for n in range(N_COLUMNS)}
+    schema = Schema({"events": Table("events", "event", variables("event", **columns))})
+    checked = Pipeline().check(schema)
+    from etendue.dataflow.partition import Partition
+
+    n_partitions = 500
+    writer = PassWriter.create(str(folder / "empty.etendue"), "a", schema, {}, n_partitions, {"labels": {}})
+    fork = writer.fork()
+    start = process_time()
+    for number in range(n_partitions):
+        tables = {"events": {name: np.full(1, number, np.float64) for name in columns}}
+        partition, _ = checked.apply(Partition(number, schema, tables))
+        fork.write(number, partition.tables)
+    writer.merge([fork])
+    writer.publish({"events": np.ones(n_partitions, np.int64)}, {})
+    return (process_time() - start) / n_partitions
+
+
+def peak_memory(folder: Path, n_showers: int) -> tuple[int, int]:
+    """Peak bytes and number of partitions of a run on two threads, 256 MB raw a partition."""
+    import etendue as et
+
+    raw = folder / f"raw{n_showers}.etendue"
+    et.open(f"simulated://gamma?n_showers={n_showers}&seed=1").write(raw, "raw", quiet=True)
+    out = folder / f"out{n_showers}.etendue"
+    done = subprocess.run(
+        [sys.executable, "-c", MEMORY, f"{raw}@raw", str(out), "ctapipe"],
+        check=True, capture_output=True, text=True,
+    )  # fmt: skip
+    peak, partitions = done.stdout.split()
+    return int(peak), int(partitions)
+
+
+def main() -> None:
+    """Measure and print."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        rows = [[f"partition of {N_COLUMNS} columns, no work", f"{1e3 * partition_seconds(folder):.1f} ms"]]
+        for n_showers in (8_000, 32_000):
+            peak, partitions = peak_memory(folder, n_showers)
+            rows.append(
+                [f"peak memory, two threads, {partitions} partitions of 256 MB", f"{peak / 1e9:.2f} GB"]
+            )
+    table(["what", "measured"], rows)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,5 @@
+"""``python -m etendue``."""
+
+from etendue.cli import main
+
+main()

@@ -1,0 +1,112 @@
+"""The command line, as a user calls it: in processes of its own."""
+
+import subprocess
+import sys
+
+import pytest
+
+import etendue as et
+
+
+def call(*arguments, cwd, code=0):
+    """Run the command; returns what it printed on standard output and standard error."""
+    done = subprocess.run(
+        [sys.executable, "-m", "etendue", *map(str, arguments)],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == code, done.stderr
+    return done.stdout, done.stderr
+
+
+def test_nothing_heavy_is_imported_before_it_is_used():
+    heavy = {"numba", "xarray", "distributed", "matplotlib", "astropy", "pandas", "zarr", "eventio"}
+    code = "import sys, etendue, etendue.cli; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not heavy & set(loaded.stdout.split())
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    """A folder with a simulated raw pass and a processed one."""
+    folder = tmp_path_factory.mktemp("cli")
+    call("simulate", "gamma", "--showers", 200, "--seed", 3, "--into", "sim.etendue", cwd=folder)
+    call("run", "iact", "sim.etendue@raw", "--into", "sim.etendue", "--pass", "one", cwd=folder)
+    return folder
+
+
+def test_simulate_run_load(store):
+    tree = et.load(store / "sim.etendue", "one")
+    assert tree["events"].sizes["event"] > 10
+    assert tree["events"]["HillasReconstructor_is_valid"].values.any()
+    assert "r0_waveform" in et.load(store / "sim.etendue", "raw")["simcam"]
+
+
+def test_log(store):
+    out, _ = call("log", "sim.etendue", cwd=store)
+    assert "raw" in out
+    assert "one" in out
+    assert "iact" in out
+
+
+def test_info(store):
+    out, _ = call("info", "sim.etendue@one", cwd=store)
+    assert "/simcam" in out
+    assert "hillas_length" in out
+
+
+def test_plan(store):
+    out, _ = call("plan", "iact", "sim.etendue@raw", cwd=store)
+    for word in ("spans", "partitions", "raw bytes", "peak memory"):
+        assert word in out
+    _, err = call("plan", "iact", "sim.etendue@raw", "--memory", "100MB", cwd=store, code=1)
+    assert "the limit is" in err
+
+
+def test_show_draws_an_event(store):
+    event = int(et.load(store / "sim.etendue", "one")["events"]["event_id"].values[0])
+    out, _ = call("show", "sim.etendue", "--event", event, "--pass", "one", "--out", "event.png", cwd=store)
+    assert (store / "event.png").read_bytes().startswith(b"\x89PNG")
+    assert "event.png" in out
+    _, err = call("show", "sim.etendue", "--event", 999999999, "--pass", "one", cwd=store, code=1)
+    assert "999999999" in err
+
+
+def test_pipelines(tmp_path, store):
+    out, _ = call("pipelines", cwd=tmp_path)
+    assert {"iact", "ctapipe"} <= {line.split()[0] for line in out.splitlines()}
+    text, _ = call("pipelines", "show", "iact", cwd=tmp_path)
+    mine = tmp_path / "mine.toml"
+    mine.write_text(text.replace("min_neighbors", "min_neighbours"))
+    _, err = call("plan", mine, store / "sim.etendue@raw", cwd=tmp_path, code=1)
+    assert "did you mean 'min_neighbors'?" in err
+
+
+def test_errors_are_told_without_a_traceback(tmp_path):
+    _, err = call("run", "iact", "nowhere.simtel.zst", "--into", "s", "--pass", "p", cwd=tmp_path, code=1)
+    assert "nowhere.simtel.zst: file: there is no such file" in err
+    assert "Traceback" not in err
+    _, err = call("run", "iac", "x", "--into", "s", "--pass", "p", cwd=tmp_path, code=1)
+    assert "did you mean 'iact'?" in err
+
+
+def test_a_taken_pass_name_is_refused(store):
+    _, err = call(
+        "run", "iact", "sim.etendue@raw", "--into", "sim.etendue", "--pass", "one", cwd=store, code=1
+    )
+    assert "one" in err
+
+
+def test_skip_exits_with_three(store, shared):
+    (path,) = (shared / "data/simtel").glob("ctapipe-extra__lst_muons*")
+    cut = store / "cut.simtel.zst"
+    cut.write_bytes(path.read_bytes()[:-1_000_000])
+    _, err = call("run", "iact", cut, "--into", "cut.etendue", "--pass", "a", cwd=store, code=1)
+    assert "cut.simtel.zst" in err
+    _, err = call(
+        "run", "iact", cut, "--into", "cut.etendue", "--pass", "a", "--on-error", "skip", cwd=store, code=3
+    )
+    assert "cut.simtel.zst" in err
+    assert 0 < et.load(store / "cut.etendue", "a")["events"].sizes["event"] < 30
