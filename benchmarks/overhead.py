@@ -18,8 +18,8 @@ N_COLUMNS = 60
 MEMORY = """
 import resource, sys
 import etendue as et
-store, out, pipeline = sys.argv[1:]
-flow = et.open(store, workers=2, partition_bytes=256_000_000) | et.find_pipeline(pipeline)
+out, *stores = sys.argv[1:]
+flow = et.open(*stores, workers=2, partition_bytes=256_000_000) | et.find_pipeline("ctapipe")
 summary = flow.write(out, "dl2", quiet=True)
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024, len(summary.plan.partitions))
 """
@@ -44,22 +44,20 @@ def partition_seconds(folder: Path) -> float:
     start = process_time()
     for number in range(n_partitions):
         tables = {"events": {name: np.full(1, number, np.float64) for name in columns}}
-        partition, _ = checked.apply(Partition(number, schema, tables))
+        partition, _, _ = checked.apply(Partition(number, schema, tables))
         fork.write(number, partition.tables)
     writer.merge([fork])
     writer.publish({"events": np.ones(n_partitions, np.int64)}, {})
     return (process_time() - start) / n_partitions
 
 
-def peak_memory(folder: Path, n_showers: int) -> tuple[int, int]:
-    """Peak bytes and number of partitions of a run on two threads, 256 MB raw a partition."""
-    import etendue as et
-
-    raw = folder / f"raw{n_showers}.etendue"
-    et.open(f"simulated://gamma?n_showers={n_showers}&seed=1").write(raw, "raw", quiet=True)
-    out = folder / f"out{n_showers}.etendue"
+def peak_memory(folder: Path, raw: Path, copies: int) -> tuple[int, int]:
+    """Peak bytes and number of partitions of a run over copies of a store, on two threads."""
+    links = [folder / f"copy{copies}-{n}.etendue" for n in range(copies)]
+    for link in links:
+        link.symlink_to(raw)
     done = subprocess.run(
-        [sys.executable, "-c", MEMORY, f"{raw}@raw", str(out), "ctapipe"],
+        [sys.executable, "-c", MEMORY, f"{folder}/out{copies}.etendue", *(f"{link}@raw" for link in links)],
         check=True, capture_output=True, text=True,
     )  # fmt: skip
     peak, partitions = done.stdout.split()
@@ -68,11 +66,15 @@ def peak_memory(folder: Path, n_showers: int) -> tuple[int, int]:
 
 def main() -> None:
     """Measure and print."""
+    import etendue as et
+
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         rows = [[f"partition of {N_COLUMNS} columns, no work", f"{1e3 * partition_seconds(folder):.1f} ms"]]
-        for n_showers in (8_000, 32_000):
-            peak, partitions = peak_memory(folder, n_showers)
+        raw = folder / "raw.etendue"
+        et.open("simulated://gamma?n_showers=16000&seed=1").write(raw, "raw", quiet=True)
+        for copies in (1, 2, 4, 8):
+            peak, partitions = peak_memory(folder, raw, copies)
             rows.append(
                 [f"peak memory, two threads, {partitions} partitions of 256 MB", f"{peak / 1e9:.2f} GB"]
             )

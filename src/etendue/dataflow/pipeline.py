@@ -166,17 +166,23 @@ class CheckedPipeline:
         """Names that stages after the given one, or the output, still need."""
         return frozenset().union(self.kept, *self.required[position + 1 :])
 
-    def apply(self, partition: Partition) -> tuple[Partition, dict[str, float]]:
+    def apply(self, partition: Partition) -> tuple[Partition, dict[str, int], dict[str, float]]:
         """Run the chain on one partition.
+
+        Columns are let go after the last stage that reads them, so the caller keeps no reference to
+        the partition that it passes.
 
         Returns
         -------
         partition : Partition
             With the kept columns only, and without rows that a stage marked as not selected.
+        rows_read : dict of str to int
+            Rows of each table before any was dropped.
         seconds : dict of str to float
             CPU seconds of this thread in each stage.
         """
         seconds: dict[str, float] = {}
+        rows_read = {name: partition.rows(name) for name in partition.tables}
         for position, stage in enumerate(self.pipeline.stages):
             start = thread_time()
             live = self.live_after(position)
@@ -192,8 +198,9 @@ class CheckedPipeline:
             for table in {split(name)[0] for name in made}:
                 self.schema[table].validate(partition.tables[table])
             partition = _keep(partition, live)
+            del made  # or what it holds would stay until the next stage has run
             seconds[stage.name] = seconds.get(stage.name, 0.0) + thread_time() - start
-        return _keep(partition, self.kept).selected(), seconds
+        return _keep(partition, self.kept).selected(), rows_read, seconds
 
 
 def _keep(partition: Partition, names: frozenset[str]) -> Partition:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from etendue.dataflow.memory import give_back_memory, reuse_freed_memory
 from etendue.dataflow.partition import Failure, Partition, Receipt
 from etendue.dataflow.plan import Plan
 from etendue.dataflow.source import Inputs, OnError, get_source, rename_path, renamed_partition
@@ -105,44 +106,64 @@ class Outcome:
 
 def run_span(work: Work, task: Task) -> Done:
     """Process the partitions of one span; runs on a worker."""
+    reuse_freed_memory()
     scan = work.inputs.scans[task.scan]
     columns = _source_columns(work, task.scan)
     done = Done([], task.writer)
     with _accumulator(work.requests) as accumulator:
-        source = get_source(scan.source)
-        partitions = source.read(scan, task.ranges, columns, work.on_error)
+        partitions = get_source(scan.source).read(scan, task.ranges, columns, work.on_error)
         for local in range(len(task.ranges)):
-            start = thread_time()
-            partition = next(partitions)
-            read_seconds = thread_time() - start
-            partition = renamed_partition(partition, work.inputs, task.scan, task.first_number + local)
-            done.receipts.append(_process(work, partition, task.writer, accumulator, done, read_seconds))
+            done.receipts.append(_process(work, task, partitions, local, accumulator, done))
         if accumulator is not None:
             done.payload = accumulator.payload()
     return done
 
 
 def _process(
-    work: Work, partition: Partition, writer: ChunkWriter | None, accumulator: Any, done: Done, read: float
+    work: Work, task: Task, partitions: Iterator[Partition], local: int, accumulator: Any, done: Done
 ) -> Receipt:
-    rows_read = {name: partition.rows(name) for name in partition.tables}
-    failures = partition.failures
-    partition, seconds = work.pipeline.apply(partition)
-    seconds["read"] = read
-    start = thread_time()
+    """Read one partition, run the chain on it, and write and fill what comes out."""
+    clock = _Clock()
+    # Nobody but the chain holds the partition, so that raw samples go as soon as they were used.
+    number = task.first_number + local
+    source_partition = [renamed_partition(next(partitions), work.inputs, task.scan, number)]
+    clock("read")
+    partition, rows_read, seconds = work.pipeline.apply(source_partition.pop())
+    clock.skip()
     if accumulator is not None:
         accumulator.fill(partition)
-    seconds["fill"], start = thread_time() - start, thread_time()
+    clock("fill")
     tables = _written(work.pipeline, partition)
-    checksums = writer.write(partition.number, tables) if writer is not None else {}
+    checksums = task.writer.write(number, tables) if task.writer is not None else {}
     if work.collect:
         evaluated = {t: {c: np.asarray(a) for c, a in columns.items()} for t, columns in tables.items()}
         done.tables.append(evaluated)
-    seconds["write"] = thread_time() - start
+    clock("write")
     rows = {name: len(next(iter(columns.values()))) for name, columns in tables.items()}
     return Receipt(
-        partition.number, rows, rows_read, checksums, seconds, failures, machine=socket.gethostname()
+        number,
+        rows,
+        rows_read,
+        checksums,
+        {**seconds, **clock.seconds},
+        partition.failures,
+        machine=socket.gethostname(),
     )
+
+
+class _Clock:
+    """CPU seconds of this thread from call to call."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self.last = thread_time()
+
+    def __call__(self, name: str) -> None:
+        self.seconds[name] = thread_time() - self.last
+        self.skip()
+
+    def skip(self) -> None:
+        self.last = thread_time()
 
 
 def _written(pipeline: CheckedPipeline, partition: Partition) -> dict[str, Columns]:
@@ -216,6 +237,7 @@ def run(
         If an input is broken and the plan's ``on_error`` is ``raise``. Tasks that wait are cancelled.
     """
     start = perf_counter()
+    reuse_freed_memory()  # before the threads of a pool get arenas of their own
     work = Work(plan.inputs, plan.pipeline, tuple(requests), plan.on_error, collect)
     collector = _Collector(plan, writer, work.requests)
     with _pool(plan, client, executor) as (pool, shared, window):
@@ -238,6 +260,7 @@ def run(
                 future.cancel()
             raise
     outcome = collector.finish()
+    give_back_memory()
     outcome.wall = perf_counter() - start
     return outcome
 

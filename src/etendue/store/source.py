@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -97,8 +97,13 @@ class StoreSource:
         except ChunkError as error:
             raise _source_error(scan.path, error) from error
         for number, (first, stop) in enumerate(ranges):
-            tables, failures = _read_range(reader, scan, wanted, list(range(first, stop)), on_error)
-            yield Partition(number, scan.schema, tables, conditions, failures=tuple(failures))
+            # Not bound to a name: it would stay in memory while the next one is read.
+            yield Partition(
+                number,
+                scan.schema,
+                conditions=conditions,
+                **_read_range(reader, scan, wanted, list(range(first, stop)), on_error),
+            )
 
 
 @lru_cache(maxsize=4)
@@ -115,13 +120,14 @@ def _read_range(
     wanted: Mapping[str, list[str]],
     blocks: list[int],
     on_error: OnError,
-) -> tuple[dict[str, Columns], list[Failure]]:
+) -> dict[str, Any]:
+    """The ``tables`` and ``failures`` of a partition."""
     from etendue.store.reader import ChunkError
 
-    failures = []
+    failures: list[Failure] = []
     while True:
         try:
-            return reader.read(wanted, blocks), failures
+            return {"tables": reader.read(wanted, blocks), "failures": tuple(failures)}
         except ChunkError as error:
             lost = int(scan.rows[scan.schema.top.name][error.partition])
             failure = _source_error(scan.path, error, lost)

@@ -81,6 +81,7 @@ class SimulatedSource:
             }
             tables[CALIBRATION] = calibration if first == 0 else first_met
             yield Partition(number, scan.schema, tables, {**scan.static, CALIBRATION: calibration})
+            del made, tables  # or they would stay in memory while the next ones are made
 
 
 def schema_of(simulation: Simulation) -> Schema:
