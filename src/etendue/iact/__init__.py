@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from etendue.iact import display
     from etendue.iact.calibration import Calibrate
+    from etendue.iact.camera import Geometry, geometry_of
     from etendue.iact.cleaning import Clean
     from etendue.iact.parameters import Parametrise
     from etendue.iact.schema import EventType
@@ -20,23 +21,27 @@ _HOMES = {
     "Calibrate": "calibration",
     "Clean": "cleaning",
     "EventType": "schema",
+    "Geometry": "camera",
     "Integrate": "traces",
     "Parametrise": "parameters",
     "ReconstructStereo": "stereo",
     "SelectEventType": "selection",
     "Simulation": "simulate",
+    "geometry_of": "camera",
 }
 
 __all__ = [
     "Calibrate",
     "Clean",
     "EventType",
+    "Geometry",
     "Integrate",
     "Parametrise",
     "ReconstructStereo",
     "SelectEventType",
     "Simulation",
     "display",
+    "geometry_of",
 ]
 
 
