@@ -2,8 +2,10 @@
 
 import subprocess
 import sys
+from time import monotonic, sleep
 
 import pytest
+import xarray as xr
 
 import etendue as et
 
@@ -110,3 +112,21 @@ def test_skip_exits_with_three(store, shared):
     )
     assert "cut.simtel.zst" in err
     assert 0 < et.load(store / "cut.etendue", "a")["events"].sizes["event"] < 30
+
+
+def test_a_killed_run_leaves_no_trace_that_a_reader_sees(store):
+    before = et.load(store / "sim.etendue").compute()
+    arguments = ("simulate", "gamma", "--showers", "20000", "--into", "sim.etendue", "--pass", "killed")
+    run = subprocess.Popen([sys.executable, "-m", "etendue", *arguments], cwd=store)
+    chunks = store / "sim.etendue" / "chunks"
+    n_before = len(list(chunks.iterdir()))
+    deadline = monotonic() + 60
+    while len(list(chunks.iterdir())) < n_before + 20 and monotonic() < deadline:
+        sleep(0.05)
+    assert run.poll() is None, "the run should still be writing"
+    run.kill()
+    run.wait()
+    assert [entry.tag for entry in et.passes(store / "sim.etendue")] == ["raw", "one"]
+    xr.testing.assert_identical(et.load(store / "sim.etendue").compute(), before)
+    call("run", "iact", "sim.etendue@raw", "--into", "sim.etendue", "--pass", "killed", cwd=store)
+    assert [entry.tag for entry in et.passes(store / "sim.etendue")] == ["raw", "one", "killed"]

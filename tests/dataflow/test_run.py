@@ -141,12 +141,25 @@ def test_processes_and_dask_give_the_same_arrays():
         | et.iact.Integrate()
         | et.iact.Clean(picture=8, boundary=4)
     )
-    threads = flow.compute()
+    size = et.Histogram([et.axis.Log("simcam/image", 40, 1, 1e4)], weight="simcam/peak_time")
+    threads, sizes = flow.compute(), flow.histograms({"size": size})["size"]
     with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
         assert_same(threads, flow.compute(executor=pool))
+        assert flow.histograms({"size": size}, executor=pool)["size"] == sizes
     for where in ("laptop", "processes"):
         with et.connect(where, workers=2) as client:
             assert_same(threads, flow.compute(client=client))
+            assert flow.histograms({"size": size}, client=client)["size"] == sizes
+
+
+@pytest.mark.cluster
+def test_a_pass_written_by_a_dask_cluster_is_the_one_that_threads_write(tmp_path):
+    flow = et.open("simulated://gamma?n_showers=300&seed=1", partition_bytes=4 << 20)
+    flow.write(tmp_path / "s", tag="threads")
+    with et.connect("processes", workers=2) as client:
+        flow.write(tmp_path / "s", tag="processes", client=client)
+    stored = {tag: et.load(tmp_path / "s", tag).compute() for tag in ("threads", "processes")}
+    assert_same(stored["threads"], stored["processes"])
 
 
 def test_partition_tells_whose_rows_are_whose():

@@ -20,6 +20,7 @@ class Readouts(NamedTuple):
     group: Group
     r0: np.ndarray
     calibration: Columns
+    gains: slice = slice(None)
 
     @property
     def selected(self) -> np.ndarray:
@@ -30,7 +31,7 @@ class Readouts(NamedTuple):
     def readout(self) -> Columns:
         """Static table of the camera's gain channels."""
         stored = self.group.camera["readout"]
-        pulse = stored["reference_pulse_shape"][:]
+        pulse = stored["reference_pulse_shape"][self.gains]
         return {
             "sampling_rate": np.full(len(pulse), stored.attrs["sampling_rate_GHz"]),
             "reference_pulse_sample_width": np.full(
@@ -42,15 +43,13 @@ class Readouts(NamedTuple):
     def channel(self, gain: int) -> "Readouts":
         """One gain channel by itself."""
         one = slice(gain, gain + 1)
-        return self._replace(
-            r0=self.r0[:, one], calibration={name: c[:, one] for name, c in self.calibration.items()}
-        )
+        calibration = {name: column[:, one] for name, column in self.calibration.items()}
+        return self._replace(r0=self.r0[:, one], calibration=calibration, gains=one)
 
-    def partition(self, **columns: np.ndarray) -> Partition:
+    def partition(self) -> Partition:
         """The readouts, one an event and each with its own calibration, as a table ``toycam``."""
-        return readout_partition(
-            {"r0_waveform": self.r0, **columns}, self.calibration, self.readout, self.group.pixels
-        )
+        columns = {"r0_waveform": self.r0}
+        return readout_partition(columns, self.calibration, self.readout, self.group.pixels)
 
 
 def readout_partition(columns: Columns, calibration: Columns, readout: Columns, pixels: Columns) -> Partition:

@@ -13,8 +13,8 @@ from etendue.iact.calibration import Calibrate, R1Waveform, calibration_rows, se
 from .readouts import readout_partition, reference_readouts
 
 N_SAMPLES, N_PIXELS = 5, 4
-#: With and without pixels in low gain, and with one gain channel only.
-FILES = ("pyeventio__history_meta_75", "simtools__run202", "pyeventio__gamma_with_obslevel")
+#: With pixels in low gain, and with a camera of one gain channel.
+FILES = ("pyeventio__history_meta_75", "simtools__run202")
 
 
 def readouts(n, n_gains=2, seed=0):
@@ -138,7 +138,9 @@ def test_the_last_row_that_is_valid_holds(rows, wanted):
     expected = []
     for run, tel, event in wanted:
         # Rows come as they are met: of two from the same event on, the later one holds.
-        valid = [(start, n) for n, (r, t, start) in enumerate(rows) if (r, t) == (run, tel) and start <= event]
+        valid = [
+            (start, n) for n, (r, t, start) in enumerate(rows) if (r, t) == (run, tel) and start <= event
+        ]
         expected.append(max(valid)[1] if valid else None)
     partition = with_rows(rows, wanted)
     if None in expected:

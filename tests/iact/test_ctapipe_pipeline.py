@@ -5,6 +5,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+import xarray as xr
 
 import etendue as et
 
@@ -166,6 +167,24 @@ def test_all_files_at_once(shared, processed):
             all_node, all_row = together[(run, *key)]
             for column in ("image", "peak_time", "hillas_length", "morphology_n_pixels"):
                 np.testing.assert_array_equal(all_node[column].values[all_row], node[column].values[row])
+
+
+def test_the_result_does_not_depend_on_cuts_order_or_threads(shared, tmp_path):
+    """The same arrays, bit for bit; from the files, and again from the raw store that they make."""
+    names = ("*run202*mini*", "*e149fc*", "*lst_muons.*", "*gamma_merged*")
+    paths = [path for name in names for path in (shared / "data/simtel").glob(name)]
+    pipeline = et.find_pipeline("ctapipe")
+    whole = (et.open(*paths, workers=1) | pipeline).compute()
+    cut = (et.open(*reversed(paths), workers=2, partition_bytes=1_000_000) | pipeline).compute()
+    xr.testing.assert_identical(cut, whole)
+    et.open(*paths, partition_bytes=1_500_000).write(tmp_path / "s", tag="raw")
+    again = et.open(f"{tmp_path / 's'}@raw", workers=2, partition_bytes=3_000_000) | pipeline
+    again.write(tmp_path / "s", tag="dl2")
+    xr.testing.assert_identical(again.compute(), whole)
+    stored = et.load(tmp_path / "s", "dl2").compute()
+    for name in ("events", "flashcam", "lstn_01", "nectarcam"):
+        for column, values in whole[name].variables.items():
+            np.testing.assert_array_equal(stored[name][column].values, values.values)
 
 
 def readouts_by_run(tree):
