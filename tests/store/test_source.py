@@ -70,10 +70,36 @@ def test_scan_holds_on_to_its_pass(store):
     assert len(source.scan(f"{store}@p").rows["events"]) == 4
 
 
+def of_one_run(partitions):
+    """The same partitions, all rows of run 0."""
+    return [
+        {
+            name: columns | {"run": 0 * columns["run"]} if "run" in columns else columns
+            for name, columns in p.items()
+        }
+        for p in partitions
+    ]
+
+
+def test_conditions_are_those_of_the_runs_that_a_partition_holds(tmp_path):
+    partitions = make_partitions([(3, 1, 1, 2), (2, 1, 1, 2)])
+    for run, tables in enumerate(partitions):
+        for columns in tables.values():
+            if "run" in columns:
+                columns["run"][:] = run
+    write_pass(tmp_path / "s", "p", partitions)
+    for run, partition in enumerate(read(tmp_path / "s", [(0, 1), (1, 2)])):
+        assert partition.conditions["calibration/cam"]["run"].tolist() == [run, run]
+    (both,) = read(tmp_path / "s", [(0, 2)])
+    assert both.conditions["calibration/cam"]["run"].tolist() == [0, 0, 1, 1]
+
+
 def test_a_store_made_anew_at_the_same_path_is_read_anew(store, tmp_path):
-    (before,) = read(store, [(0, 4)])
     store.rename(tmp_path / "old")
-    write_pass(store, "p", make_partitions([(1, 2, 0, 1)], seed=8))
+    write_pass(store, "p", of_one_run(PARTITIONS))
+    (before,) = read(store, [(0, 4)])
+    store.rename(tmp_path / "older")
+    write_pass(store, "p", of_one_run(make_partitions([(1, 2, 0, 1)], seed=8)))
     (after,) = read(store, [(0, 1)])
     assert len(before.conditions["calibration/cam"]["run"]) == 2
     assert len(after.conditions["calibration/cam"]["run"]) == 1

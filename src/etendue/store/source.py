@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -98,12 +99,24 @@ class StoreSource:
             raise _source_error(scan.path, error) from error
         for number, (first, stop) in enumerate(ranges):
             # Not bound to a name: it would stay in memory while the next one is read.
-            yield Partition(
-                number,
-                scan.schema,
-                conditions=conditions,
-                **_read_range(reader, scan, wanted, list(range(first, stop)), on_error),
+            yield _of_its_runs(
+                Partition(
+                    number,
+                    scan.schema,
+                    conditions=conditions,
+                    **_read_range(reader, scan, wanted, list(range(first, stop)), on_error),
+                )
             )
+
+
+def _of_its_runs(partition: Partition) -> Partition:
+    """The partition with the rows of condition tables that are of its runs only; a pass may hold many."""
+    runs = np.unique(partition.tables[partition.schema.top.name].get(RUN, []))
+    conditions = {}
+    for name, columns in partition.conditions.items():
+        keep = np.isin(columns[RUN], runs) if RUN in columns and len(runs) else slice(None)
+        conditions[name] = {column: array[keep] for column, array in columns.items()}
+    return replace(partition, conditions=conditions)
 
 
 @lru_cache(maxsize=4)
@@ -138,8 +151,8 @@ def _read_range(
 
 
 def _wanted(table: Table, schema: Schema, columns: frozenset[str]) -> list[str]:
-    """The columns of a table to read: what is asked for, counts, and all of a condition table."""
-    counts = {f"n_{child.name}" for child in schema.children(table.name)}
+    """The columns of a table to read: what is asked for, counts, runs, and all of a condition table."""
+    counts = {RUN, *(f"n_{child.name}" for child in schema.children(table.name))}
     return [
         name
         for name in table.variables
