@@ -41,9 +41,7 @@ def etendue_seconds(store: str, folder: Path, workers: int, true_images: bool) -
         s.model_copy(update={"true_images": true_images}) if s.name == "Parametrise" else s
         for s in pipeline.stages
     )
-    flow = et.open(store, workers=workers, partition_bytes=32 << 20) | pipeline.model_copy(
-        update={"stages": stages}
-    )
+    flow = et.open(store, workers=workers) | pipeline.model_copy(update={"stages": stages})
     times = []
     for n in range(4):
         out = folder / f"dl2-{workers}-{true_images}-{n}.etendue"
@@ -90,7 +88,7 @@ def ctapipe_seconds(folder: Path, replays: int, true_images: bool) -> float:
     return min(times) / (replays * N_IMAGES)
 
 
-def main(copies: int = 60) -> None:
+def main(copies: int = 240) -> None:
     """Measure both sides and print the ratios."""
     rows = []
     with tempfile.TemporaryDirectory() as name:

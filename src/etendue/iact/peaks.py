@@ -19,7 +19,7 @@ FIXED_POINT_ERROR = 1 + 3 * 2**30 // (MAX_NEIGHBOURS * 2**24)
 
 
 @kernel
-def _later_maximum(largest, where, value, index):
+def _later_maximum(largest: float, where: int, value: float, index: int) -> tuple[float, int]:
     return (value, index) if value > largest else (largest, where)
 
 

@@ -46,8 +46,8 @@ class Coefficients(NamedTuple):
         usable = np.isfinite(pedestal) & np.isfinite(dc_to_pe) & (dc_to_pe >= 0)
         broken = broken | ~usable
         limits = [
-            np.max(np.where(broken, 0, np.abs(values)), axis=(1, 2), initial=0)
-            for values in (pedestal, dc_to_pe)
+            np.max(np.where(broken, 0, np.abs(array)), axis=(1, 2), initial=0)
+            for array in (pedestal, dc_to_pe)
         ]
         factor = np.where(usable, dc_to_pe, np.float32(np.nan))
         return Coefficients(pedestal, factor, time_shift, broken, np.stack(limits, axis=1))
@@ -73,7 +73,9 @@ class Windows(NamedTuple):
 
 
 @kernel
-def _add_sample(charge, weight, moment, value, sample, inside):
+def _add_sample(
+    charge: float, weight: float, moment: float, value: float, sample: float, inside: bool
+) -> tuple[float, float, float]:
     value = value if inside else np.float32(0)
     positive = max(value, np.float32(0))
     return charge + value, weight + positive, moment + positive * sample
@@ -259,6 +261,6 @@ def integration_correction(
         sampled = np.bincount(position, weights=shape[inside], minlength=n_bins)
         start = max(int(np.argmax(sampled)) - shift, 0)
         window = sampled[start : min(start + width, n_bins)]
-        if window.size:
+        if window.sum() > 0:
             correction[gain] = sampled.sum() / window.sum()
     return correction
