@@ -246,11 +246,11 @@ def _growth(inputs: Inputs, checked: CheckedPipeline) -> float:
         read = _row_bytes(schema, table.name, checked.read)
         if read == 0:
             continue
-        live = [read]
+        live, there = [read], set(checked.read)
         for position, made in enumerate(checked.provided):
-            kept = checked.live_after(position) | made
-            views = frozenset(n for n in made if schema.variable(n).bulk and n not in checked.written)
-            live.append(_row_bytes(schema, table.name, (kept & (checked.read | _made(checked))) - views))
+            there |= {n for n in made if n in checked.written or not schema.variable(n).bulk}
+            live.append(_row_bytes(schema, table.name, frozenset(there)))
+            there &= checked.live_after(position)
         in_flight = max(
             (v.row_bytes(table.sizes) for v in table.variables.values()
              if f"{table.name}/{v.name}" in checked.read | checked.written),
@@ -258,10 +258,6 @@ def _growth(inputs: Inputs, checked: CheckedPipeline) -> float:
         )  # fmt: skip
         worst = max(worst, (max(live) + in_flight) / read)
     return worst
-
-
-def _made(checked: CheckedPipeline) -> frozenset[str]:
-    return frozenset().union(*checked.provided)
 
 
 def cores() -> int:

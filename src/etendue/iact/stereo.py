@@ -24,8 +24,9 @@ from etendue.iact.directions import (
     impact_distance,
     offset_to_direction,
 )
+from etendue.iact.telescopes import telescope_rows
 from etendue.kernel import kernel, offsets
-from etendue.schema import Columns, Schema, SchemaError, Variable
+from etendue.schema import Columns, Schema, Variable
 
 #: Squared sine of the angle up to which lines or planes count as parallel: rounding decides below it.
 PARALLEL = 1e-12
@@ -276,9 +277,9 @@ class ReconstructStereo(Stage):
         tables = [self._readouts(partition, label) for label in labels]
         readouts = {name: np.concatenate([table[name] for table in tables]) for name in tables[0]}
         events, event = partition.tables["events"], readouts["event"]
-        position = _telescope_positions(
-            partition.conditions["array"], events["run"][event], readouts["tel_id"]
-        )
+        array = partition.conditions["array"]
+        telescope = telescope_rows(array, events["run"][event], readouts["tel_id"])
+        position = np.stack([array[f"pos_{axis}"][telescope] for axis in "xyz"], axis=-1)
         rows = np.flatnonzero(readouts["passes"])
         # this order makes the sums independent of the order of the camera tables
         rows = rows[np.lexsort((readouts["tel_id"][rows], event[rows]))]
@@ -356,23 +357,6 @@ def _reconstruct(events: Columns, used: Columns, position: np.ndarray) -> tuple[
     result = {name: np.where(valid, column, np.nan) for name, column in result.items()}
     n_telescopes = np.where(valid, n_images, 0).astype(np.int16)
     return result | {"is_valid": valid, "n_telescopes": n_telescopes}, psi
-
-
-def _telescope_positions(array: Columns, run: np.ndarray, tel_id: np.ndarray) -> np.ndarray:
-    """North, west and up [m] of the telescope of each readout."""
-    known, wanted = (
-        (np.asarray(runs, dtype=np.int64) << 16) + numbers
-        for runs, numbers in ((array["run"], array["tel_id"]), (run, tel_id))
-    )
-    if (unknown := np.setdiff1d(wanted, known)).size:
-        run_number, number = divmod(int(unknown[0]), 1 << 16)
-        raise SchemaError(
-            f"telescope {number} of run {run_number} was read out, but table 'array' does not name it; "
-            "add its position there"
-        )
-    order = np.argsort(known, kind="stable")
-    rows = order[np.searchsorted(known, wanted, sorter=order)]
-    return np.stack([array[f"pos_{axis}"][rows] for axis in "xyz"], axis=-1)
 
 
 def _reference_altitude(observation: Columns, run: np.ndarray) -> np.ndarray:

@@ -13,7 +13,8 @@ from fnmatch import fnmatchcase
 
 import numpy as np
 
-from etendue.schema import Columns
+from etendue.dataflow.registry import ConfigError
+from etendue.schema import Columns, SchemaError
 
 #: A stage's parameter that may be given by telescope, as in ``picture: ByTelescope[float]``.
 type ByTelescope[T] = T | dict[str, T]
@@ -40,36 +41,63 @@ def values[T](
 
     Raises
     ------
-    ValueError
-        If no pattern matches a telescope that was read out, or ``array`` does not name it.
+    ConfigError
+        If no pattern matches a telescope that was read out.
+    SchemaError
+        If ``array`` does not name it.
     """
     if not isinstance(parameter, Mapping):
         return np.full(len(tel_id), parameter)
-    keys = _keys(run, tel_id)
-    readout_keys, rows = np.unique(keys, return_inverse=True)
     array = conditions["array"]
-    position = {int(key): row for row, key in enumerate(_keys(array["run"], array["tel_id"]))}
-    chosen = [_value(parameter, array, position.get(int(key)), int(key)) for key in readout_keys]
-    return np.array(chosen or list(parameter.values()))[rows]
+    rows, of_readout = np.unique(telescope_rows(array, run, tel_id), return_inverse=True)
+    chosen = [_value(parameter, array, row) for row in rows]
+    return np.array(chosen or list(parameter.values()))[of_readout]
 
 
-def _keys(run: np.ndarray, tel_id: np.ndarray) -> np.ndarray:
-    """One number for each run and telescope."""
-    return (np.asarray(run).astype(np.int64) << 32) + np.asarray(tel_id).astype(np.int64)
+def telescope_rows(array: Columns, run: np.ndarray, tel_id: np.ndarray) -> np.ndarray:
+    """Row of the static table ``array`` that names the telescope of each readout.
+
+    Parameters
+    ----------
+    array : dict of str to array
+        Columns of the table.
+    run, tel_id : integer array, shape (n_readouts,)
+        Run and telescope of each readout.
+
+    Returns
+    -------
+    int64 array, shape (n_readouts,)
+        Rows.
+
+    Raises
+    ------
+    SchemaError
+        If a telescope was read out that the table does not name.
+    """
+    known, wanted = (
+        (np.asarray(runs).astype(np.int64) << 32) + np.asarray(numbers).astype(np.int64)
+        for runs, numbers in ((array["run"], array["tel_id"]), (run, tel_id))
+    )
+    if (unknown := np.setdiff1d(wanted, known)).size:
+        run_number, number = divmod(int(unknown[0]), 1 << 32)
+        raise SchemaError(
+            f"telescope {number} of run {run_number} was read out, but table 'array' does not name it; "
+            "add its row there"
+        )
+    order = np.argsort(known, kind="stable")
+    return order[np.searchsorted(known, wanted, sorter=order)]
 
 
-def _value[T](parameter: Mapping[str, T], array: Columns, row: int | None, key: int) -> T:
-    run, tel_id = divmod(key, 1 << 32)
-    if row is None:
-        raise ValueError(f"telescope {tel_id} of run {run} was read out, but table 'array' does not name it")
+def _value[T](parameter: Mapping[str, T], array: Columns, row: int) -> T:
     size, name, camera = (str(array[column][row]) for column in ("type", "name", "camera_name"))
+    tel_id = int(array["tel_id"][row])
     names = (size, f"{size}_{name}_{camera}", camera, f"tel {tel_id}")
     matching = [v for pattern, v in parameter.items() if any(fnmatchcase(n, pattern) for n in names)]
     if not matching:
         types = sorted(
-            {"_".join(row) for row in zip(array["type"], array["name"], array["camera_name"], strict=True)}
+            {"_".join(t) for t in zip(array["type"], array["name"], array["camera_name"], strict=True)}
         )
-        raise ValueError(
+        raise ConfigError(
             f"no value for telescope {tel_id} ({names[1]}): the patterns are {list(parameter)}, and the "
             f"telescope types of the run {types}; add one of these, or '*' for all others"
         )
