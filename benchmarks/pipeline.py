@@ -88,7 +88,7 @@ def ctapipe_seconds(folder: Path, replays: int, true_images: bool) -> float:
     return min(times) / (replays * N_IMAGES)
 
 
-def main(copies: int = 240) -> None:
+def main(copies: int = 480) -> None:
     """Measure both sides and print the ratios."""
     rows = []
     with tempfile.TemporaryDirectory() as name:

@@ -26,11 +26,12 @@ def cpu(command: list[str], repeat: int = 4) -> float:
     return min(times[1:])
 
 
-def main() -> None:
+def main(command: str | None = None) -> None:
     """Measure and print."""
     file = str(simtel("ctapipe-extra__lst_muons").resolve())
     scripts = Path(sys.executable).parent
-    ours = cpu([f"{scripts}/etendue", "run", "ctapipe", file, "--into", "out.etendue", "--pass", "a"])
+    command = command or f"{scripts}/etendue"
+    ours = cpu([command, "run", "ctapipe", file, "--into", "out.etendue", "--pass", "a"])
     theirs = cpu(
         [
             f"{scripts}/ctapipe-process",
@@ -41,10 +42,10 @@ def main() -> None:
     rows = [
         ["one call on lst_muons (30 events)", f"{ours:.2f} s", f"{theirs:.2f} s", f"{ours / theirs:.2f}"],
         ["import etendue", f"{cpu([sys.executable, '-c', 'import etendue']):.3f} s", "", ""],
-        ["etendue --help", f"{cpu([f'{scripts}/etendue', '--help']):.3f} s", "", ""],
+        ["etendue --help", f"{cpu([command, '--help']):.3f} s", "", ""],
     ]
     table(["what (CPU)", "etendue", "ctapipe-process", "ratio"], rows)
 
 
 if __name__ == "__main__":
-    main()
+    main(*sys.argv[1:])

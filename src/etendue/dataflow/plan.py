@@ -213,7 +213,8 @@ def _spans(partitions: np.ndarray, scans: Sequence[Scan], workers: int) -> np.nd
     if not len(partitions):
         return np.empty(0, SPAN)
     splittable = np.array([scan.splittable for scan in scans])[partitions["scan"]]
-    size = max(1, min(SPAN_BYTES, int(partitions["bytes"].sum()) // (4 * workers)))
+    # Many spans a worker, so that all of them end at about the same time.
+    size = max(1, min(SPAN_BYTES, int(partitions["bytes"].sum()) // (16 * workers)))
     total = np.cumsum(partitions["bytes"]) - partitions["bytes"]
     part = np.where(splittable, total // size, 0)
     new = np.diff(partitions["scan"], prepend=-1) != 0
