@@ -72,6 +72,15 @@ def test_only_asked_columns_are_written(toy):
     assert checked.read == {"hits/charge", "events/n_hits"}
 
 
+def test_a_flow_keeps_the_columns_that_are_named(toy):
+    flow = (et.open(toy("a", "toy 5 1")) | Scale()).columns("@hits/scaled", "events/time")
+    tree = flow.compute()
+    assert set(tree["hits"].data_vars) == {"scaled"}
+    assert set(tree["events"].data_vars) == {"time", "n_hits"}
+    waveform = et.open("simulated://gamma?n_showers=100&seed=1") | et.iact.Calibrate()
+    assert set(waveform.columns("@camera/waveform").compute()["simcam"].data_vars) == {"waveform"}
+
+
 def test_a_write_that_names_nothing_is_an_error(toy):
     pipeline = Pipeline(stages=(Scale(),), write=("@hits/scald",))
     with pytest.raises(PipelineError, match=r"'@hits/scald' names no column"):

@@ -57,6 +57,8 @@ class _Verbs(click.Group):
 
 def _is_told(error: BaseException) -> bool:
     """Whether an error's message is written for users; anything else is a bug and keeps its traceback."""
+    if isinstance(error, BrokenPipeError):  # click's own business: somebody has read enough
+        return False
     return type(error).__module__.startswith("etendue") or isinstance(error, (OSError, ImportError))
 
 

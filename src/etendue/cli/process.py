@@ -56,10 +56,8 @@ def _input_options(command: Any) -> Any:
 def _flow(pipeline: str, files: tuple[str, ...], write: tuple[str, ...], **options: Any) -> Flow:
     from etendue import find_pipeline, open
 
-    chain = find_pipeline(pipeline)
-    if write:
-        chain = chain.model_copy(update={"write": write})
-    return open(*files, memory_limit=options.pop("memory"), **options) | chain
+    flow = open(*files, memory_limit=options.pop("memory"), **options) | find_pipeline(pipeline)
+    return flow.columns(*write) if write else flow
 
 
 @click.command()

@@ -55,7 +55,20 @@ class Flow:
     memory_limit: int | None = None
 
     def __or__(self, other: Stage | type[Stage] | Pipeline) -> Flow:
-        flow = replace(self, pipeline=self.pipeline | other)
+        return self._with(self.pipeline | other)
+
+    def columns(self, *references: str) -> Flow:
+        """The same flow, of which only some columns are written or computed.
+
+        Parameters
+        ----------
+        *references : str
+            ``events/*``, ``@camera/image``; ``*`` for all, raw and calibrated samples too.
+        """
+        return self._with(self.pipeline.model_copy(update={"write": references}))
+
+    def _with(self, pipeline: Pipeline) -> Flow:
+        flow = replace(self, pipeline=pipeline)
         if "inputs" in self.__dict__:  # scanned once is enough
             flow.__dict__["inputs"] = self.inputs
         return flow
