@@ -1,5 +1,12 @@
 """Places to run: open schedulers are refused, closed ones refuse strangers."""
 
+import json
+import subprocess
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+from time import monotonic, sleep
+
 import pytest
 
 import etendue as et
@@ -26,3 +33,49 @@ def test_processes_speak_tls_on_loopback_and_refuse_strangers():
         with pytest.raises((TypeError, OSError)):
             Client(address, timeout="5s")
         assert client.submit(pow, 2, 10).result() == 1024
+
+
+@pytest.fixture
+def scheduler(tmp_path):
+    """A scheduler and a worker in processes of their own, with credentials of their own."""
+    credentials = tmp_path / "credentials"
+    script = Path(__file__).parents[1] / "cluster" / "credentials.py"
+    subprocess.run([sys.executable, script, credentials], check=True)
+    tls = [f"--tls-{option}={credentials / name}" for option, name in
+           (("ca-file", "ca.pem"), ("cert", "cert.pem"), ("key", "key.pem"))]  # fmt: skip
+    facts = tmp_path / "scheduler.json"
+    dask = [sys.executable, "-m", "dask"]
+    commands = (
+        [*dask, "scheduler", *tls, "--host", "tls://127.0.0.1", "--port", "0", "--scheduler-file", facts,
+         "--dashboard-address", "127.0.0.1:0"],
+        [*dask, "worker", *tls, "--scheduler-file", facts, "--nthreads", "2", "--no-dashboard",
+         "--local-directory", tmp_path],
+    )  # fmt: skip
+    with ExitStack() as stack:
+        for command in commands:
+            process = stack.enter_context(subprocess.Popen([*map(str, command)], stderr=subprocess.DEVNULL))
+            stack.callback(process.terminate)
+            deadline = monotonic() + 60
+            while not facts.exists() and monotonic() < deadline:
+                sleep(0.1)
+        yield json.loads(facts.read_text())["address"], credentials
+
+
+@pytest.mark.cluster
+def test_a_pass_on_a_cluster_with_credentials(scheduler, tmp_path):
+    address, credentials = scheduler
+    assert all(path.stat().st_mode & 0o077 == 0 for path in credentials.iterdir())
+    command = [sys.executable, "-m", "etendue", "run", "iact", "simulated://gamma?n_showers=200&seed=1"]
+    where = ["--into", tmp_path / "s", "--pass", "a", "--on", address]
+    done = subprocess.run(
+        [*map(str, [*command, *where, "--credentials", credentials])],
+        capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    flow = et.open("simulated://gamma?n_showers=200&seed=1") | et.find_pipeline("iact")
+    assert et.load(tmp_path / "s", "a").compute()["simcam"].equals(flow.compute()["simcam"])
+    foreign = tmp_path / "foreign"
+    script = Path(__file__).parents[1] / "cluster" / "credentials.py"
+    subprocess.run([sys.executable, script, foreign], check=True)
+    with pytest.raises((TypeError, OSError)):
+        et.connect(address, credentials=foreign)

@@ -67,6 +67,9 @@ def _flow(pipeline: str, files: tuple[str, ...], write: tuple[str, ...], **optio
 @click.option(
     "--on", "where", default="laptop", show_default=True, help="laptop, processes, or tls://host:port."
 )
+@click.option(
+    "--credentials", type=click.Path(), help="Folder with ca.pem, cert.pem, key.pem for a tls:// scheduler."
+)
 @click.option("--insecure", is_flag=True, help="Allow a scheduler without encryption.")
 @click.option("--quiet", is_flag=True, help="No progress and no summary.")
 def run(
@@ -75,6 +78,7 @@ def run(
     store: str,
     tag: str,
     where: str,
+    credentials: str | None,
     insecure: bool,
     quiet: bool,
     **options: Any,
@@ -94,7 +98,7 @@ def run(
     else:
         from etendue import connect
 
-        with connect(where, workers=options["workers"], insecure=insecure) as client:
+        with connect(where, workers=options["workers"], credentials=credentials, insecure=insecure) as client:
             summary = flow.write(store, tag, client=client, quiet=quiet or None)
     for failure in summary.outcome.failures:
         click.echo(f"etendue: {failure}", err=True)
