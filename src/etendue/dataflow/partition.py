@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import numpy as np
 
@@ -152,8 +151,6 @@ class Receipt:
         CPU time by stage, and for ``read`` and ``write``.
     failures : tuple of Failure
         What could not be read.
-    machine : str
-        Host that did the work.
     """
 
     number: int
@@ -162,10 +159,3 @@ class Receipt:
     checksums: dict[str, int]
     seconds: dict[str, float]
     failures: tuple[Failure, ...] = ()
-    machine: str = ""
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
-        from dataclasses import asdict
-
-        return asdict(self)

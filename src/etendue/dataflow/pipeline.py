@@ -6,12 +6,13 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from time import thread_time
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, SerializeAsAny
 
-from etendue.dataflow.partition import Partition
+from etendue.dataflow.partition import SELECTED, Partition
 from etendue.dataflow.registry import registered_stages, stage_reference
 from etendue.dataflow.stage import Stage
 from etendue.schema import Schema, Table, Variable, split
@@ -152,7 +153,7 @@ class CheckedPipeline:
     required: tuple[frozenset[str], ...]
     provided: tuple[frozenset[str], ...]
 
-    @property
+    @cached_property
     def written_schema(self) -> Schema:
         """The tables as they are written: only written columns, and only tables that have some."""
         tables = {}
@@ -162,9 +163,13 @@ class CheckedPipeline:
                 tables[table.name] = replace(table, variables=columns or table.variables)
         return Schema(tables)
 
-    def live_after(self, position: int) -> frozenset[str]:
-        """Names that stages after the given one, or the output, still need."""
-        return frozenset().union(self.kept, *self.required[position + 1 :])
+    @cached_property
+    def live_after(self) -> tuple[frozenset[str], ...]:
+        """Of each stage, the names that later stages, or the output, still need."""
+        return tuple(
+            frozenset().union(self.kept, *self.required[position + 1 :])
+            for position in range(len(self.required))
+        )
 
     def apply(self, partition: Partition) -> tuple[Partition, dict[str, int], dict[str, float]]:
         """Run the chain on one partition.
@@ -185,7 +190,7 @@ class CheckedPipeline:
         rows_read = {name: partition.rows(name) for name in partition.tables}
         for position, stage in enumerate(self.pipeline.stages):
             start = thread_time()
-            live = self.live_after(position)
+            live = self.live_after[position]
             made = stage(replace(partition, wanted=live))
             if strange := made.keys() - self.provided[position]:
                 raise PipelineError(
@@ -204,15 +209,12 @@ class CheckedPipeline:
 
 
 def _keep(partition: Partition, names: frozenset[str]) -> Partition:
-    """Let go of columns that nobody needs any more; marks and counts stay."""
+    """Let go of columns that nobody needs any more; marks stay."""
     dead = frozenset(
         f"{table}/{column}"
         for table, columns in partition.tables.items()
         for column in columns
-        if f"{table}/{column}" not in names
-        and column != "selected"
-        and not column.startswith("n_")
-        and partition.schema[table].role == "rows"
+        if f"{table}/{column}" not in names and column != SELECTED and partition.schema[table].role == "rows"
     )
     return partition.without_columns(dead) if dead else partition
 
@@ -262,7 +264,7 @@ def _written(pipeline: Pipeline, full: Schema) -> frozenset[str]:
             if not found:
                 raise PipelineError(f"write = {reference!r} names no column; {_providers(reference, full)}")
             names |= found
-    return frozenset(n for n in names if not n.endswith("/selected")) | _counts(full)
+    return frozenset(n for n in names if not n.endswith(f"/{SELECTED}")) | _counts(full)
 
 
 def _resolve_write(reference: str, schema: Schema) -> set[str]:

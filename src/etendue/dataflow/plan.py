@@ -251,7 +251,7 @@ def _growth(inputs: Inputs, checked: CheckedPipeline) -> float:
         for position, made in enumerate(checked.provided):
             there |= {n for n in made if n in checked.written or not schema.variable(n).bulk}
             live.append(_row_bytes(schema, table.name, frozenset(there)))
-            there &= checked.live_after(position)
+            there &= checked.live_after[position]
         in_flight = max(
             (v.row_bytes(table.sizes) for v in table.variables.values()
              if f"{table.name}/{v.name}" in checked.read | checked.written),

@@ -7,7 +7,6 @@ collected for a notebook.
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
@@ -147,7 +146,6 @@ def _process(
         checksums,
         {**seconds, **clock.seconds},
         partition.failures,
-        machine=socket.gethostname(),
     )
 
 
