@@ -145,7 +145,7 @@ class Flow:
         }
         written = plan.pipeline.written_schema
         writer = PassWriter.create(
-            str(store), tag, written, plan.inputs.static, len(plan.partitions), attributes
+            str(store), tag, written, plan.static, len(plan.partitions), attributes
         )
         try:
             with progress(plan, quiet=quiet) as advance:
@@ -309,7 +309,7 @@ def _joined(plan: Plan, outcome: Outcome) -> dict[str, Columns]:
 
     schema = plan.pipeline.written_schema
     rows = concatenate(schema, [outcome.tables[number] for number in sorted(outcome.tables)])
-    return {**rows, **plan.inputs.static}
+    return {**rows, **plan.static}
 
 
 def _reads(requests: Iterable[Any]) -> list[str]:

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, SerializeAsAny
 from etendue.dataflow.partition import SELECTED, Partition
 from etendue.dataflow.registry import registered_stages, stage_reference
 from etendue.dataflow.stage import Stage
-from etendue.schema import Schema, Table, Variable, split
+from etendue.schema import Columns, Schema, Table, Variable, split
 
 
 class PipelineError(ValueError):
@@ -83,6 +83,7 @@ class Pipeline(BaseModel):
         """
         full, provided, required = schema, [], []
         for position, stage in enumerate(self.stages):
+            full = full.with_tables(table for table, _ in stage.brings().values())
             required.append(frozenset(self._requirements(position, full)))
             tables = stage.makes(full)
             full = full.with_tables(tables)
@@ -163,6 +164,12 @@ class CheckedPipeline:
                 tables[table.name] = replace(table, variables=columns or table.variables)
         return Schema(tables)
 
+    @property
+    def brought(self) -> dict[str, Columns]:
+        """The static tables that stages bring in."""
+        stages = self.pipeline.stages
+        return {name: columns for stage in stages for name, (_, columns) in stage.brings().items()}
+
     @cached_property
     def live_after(self) -> tuple[frozenset[str], ...]:
         """Of each stage, the names that later stages, or the output, still need."""
@@ -191,6 +198,8 @@ class CheckedPipeline:
         for position, stage in enumerate(self.pipeline.stages):
             start = thread_time()
             live = self.live_after[position]
+            brought = {name: columns for name, (_, columns) in stage.brings().items()}
+            partition = replace(partition, conditions={**partition.conditions, **brought})
             made = stage(replace(partition, wanted=live))
             if strange := made.keys() - self.provided[position]:
                 raise PipelineError(

@@ -13,7 +13,7 @@ import numpy as np
 from etendue.dataflow.partition import Failure
 from etendue.dataflow.pipeline import CheckedPipeline, Pipeline
 from etendue.dataflow.source import Inputs, OnError, Scan, SourceError, find_source, unify
-from etendue.schema import Schema
+from etendue.schema import Columns, Schema
 
 #: Raw bytes of a partition, unless told otherwise: some 800 LST readouts.
 PARTITION_BYTES = 128 << 20
@@ -64,6 +64,11 @@ class Plan:
     def raw_bytes(self) -> int:
         """Bytes of the columns that are read, uncompressed."""
         return int(self.partitions["bytes"].sum())
+
+    @property
+    def static(self) -> dict[str, Columns]:
+        """Contents of the static tables: what the inputs give, and what stages bring in."""
+        return {**self.inputs.static, **self.pipeline.brought}
 
     def rows(self, table: str) -> int:
         """Rows of a table that the scans counted."""

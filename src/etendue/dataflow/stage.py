@@ -53,6 +53,13 @@ class Stage(BaseModel):
         """
         return []
 
+    def brings(self) -> dict[str, tuple[Table, Columns]]:
+        """Static tables that this stage brings into the run from outside, such as a detector description.
+
+        They are among the partition's ``conditions`` from this stage on, and are stored with the pass.
+        """
+        return {}
+
     @abstractmethod
     def __call__(self, partition: Partition) -> dict[str, np.ndarray]:
         """Compute the columns that this stage writes, as ``{"table/column": array}``."""
