@@ -1,0 +1,1 @@
+"""Neutrino telescopes: KM3NeT and IceCube, from raw hits and pulses to reconstructed events."""
