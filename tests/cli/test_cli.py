@@ -76,6 +76,16 @@ def test_show_draws_an_event(store):
     assert "999999999" in err
 
 
+def test_export_writes_tables_for_pandas(store):
+    pandas = pytest.importorskip("pandas")
+    pytest.importorskip("tables")
+    options = ("--columns", "events/*", "--identity", "obs_id")
+    out, _ = call("export", "sim.etendue@one", "one.h5", *options, cwd=store)
+    events = pandas.read_hdf(store / "one.h5", "events")
+    assert f"{len(events):,} rows" in out
+    assert len(events) == et.load(store / "sim.etendue", "one")["events"].sizes["event"]
+
+
 def test_pipelines(tmp_path, store):
     out, _ = call("pipelines", cwd=tmp_path)
     assert {"iact", "ctapipe"} <= {line.split()[0] for line in out.splitlines()}

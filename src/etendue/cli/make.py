@@ -1,4 +1,4 @@
-"""Verbs that make data of their own: simulate, demo."""
+"""Verbs that make files: simulate, demo, export."""
 
 from __future__ import annotations
 
@@ -48,3 +48,28 @@ def demo(out: Path, showers: int) -> None:
     from etendue.iact.demo import run_demo
 
     run_demo(out, showers, click.echo)
+
+
+@click.command()
+@click.argument("path")
+@click.argument("out", type=click.Path(path_type=Path))
+@click.option(
+    "--columns", multiple=True, metavar="REF", help="Columns to export, as events/*.  [default: all]"
+)
+@click.option(
+    "--identity", metavar="A,B", help="Columns of the events that every row repeats.  [default: all ..._id]"
+)
+@click.option("--quiet", is_flag=True, help="No summary.")
+def export(path: str, out: Path, columns: tuple[str, ...], identity: str | None, quiet: bool) -> None:
+    r"""Write a store's pass, or a raw file, as tables in an HDF5 file for h5py and pandas.
+
+    \b
+    etendue export crab.etendue@2026.1 crab.h5
+    etendue export events.root events.h5 --columns "events/*" --columns hits/tot
+    """
+    from etendue import open
+
+    flow = open(path).columns(*columns) if columns else open(path)
+    rows = flow.to_hdf5(out, identity=identity.split(",") if identity else None)
+    if not quiet:
+        click.echo("\n".join(f"/{name:<24} {n:>12,} rows" for name, n in rows.items() if n))

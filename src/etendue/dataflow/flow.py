@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -144,9 +144,7 @@ class Flow:
             "pipeline": plan.pipeline.pipeline.config(),
         }
         written = plan.pipeline.written_schema
-        writer = PassWriter.create(
-            str(store), tag, written, plan.static, len(plan.partitions), attributes
-        )
+        writer = PassWriter.create(str(store), tag, written, plan.static, len(plan.partitions), attributes)
         try:
             with progress(plan, quiet=quiet) as advance:
                 outcome = run(
@@ -211,6 +209,36 @@ class Flow:
 
         plan, tables = self.collect(**where)
         return to_awkward(plan.pipeline.schema, tables, table)
+
+    def to_hdf5(self, path: str | Path, *, identity: Sequence[str] | None = None) -> dict[str, int]:
+        """Run the pipeline, span by span, into an HDF5 file for h5py and pandas.
+
+        Parameters
+        ----------
+        path : path
+            File to write; see `etendue.dataflow.hdf5` for how it is laid out.
+        identity : sequence of str, optional
+            Columns of the top table that every row repeats; by default its integers called ``..._id``.
+
+        Returns
+        -------
+        dict of str to int
+            Rows written, by table.
+        """
+        from etendue.dataflow.hdf5 import write_hdf5
+
+        plan = self.plan()
+        with progress(plan) as advance:
+            partitions = (
+                tables
+                for n in range(len(plan.spans))
+                for _, tables in sorted(
+                    run(
+                        replace(plan, spans=plan.spans[n : n + 1]), collect=True, progress=advance
+                    ).tables.items()
+                )
+            )
+            return write_hdf5(path, plan.pipeline.written_schema, partitions, plan.static, identity)
 
     def histogram(self, *axes: Any, weight: str | None = None, where: str | None = None) -> hist.Hist:
         """Fill one histogram over all data.
