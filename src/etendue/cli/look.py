@@ -48,14 +48,19 @@ def info(path: str) -> None:
 @click.option("--pass", "tag", help="Pass to look at.  [default: the newest]")
 @click.option("--out", type=click.Path(path_type=Path), help="Picture to write.  [default: event-<N>.png]")
 def show(store: str, event_id: int, run: int | None, tag: str | None, out: Path | None) -> None:
-    r"""Draw one event of a store: camera images with cleaning and ellipses, and the array with the core.
+    r"""Draw one event of a store.
+
+    Of telescopes: camera images with cleaning and ellipses, and the array with the core. Of neutrino
+    detectors: modules coloured by time and sized by charge, with the fitted tracks.
 
     \b
     etendue show crab.etendue --event 17 --out event.png
     """
-    from etendue import iact, load
+    from etendue import load
+    from etendue.dataflow.registry import find_display
 
-    figure = iact.display.event(load(store, tag), event_id, run=run)
+    tree = load(store, tag)
+    figure = find_display(tree).event(tree, event_id, run=run)
     out = out or Path(f"event-{event_id}.png")
     figure.savefig(out, dpi=150)
     click.echo(str(out))

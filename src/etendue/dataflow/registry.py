@@ -1,7 +1,7 @@
-"""Stages and pipelines by name: what packages register by entry point, and TOML.
+"""Stages, pipelines and displays by name: what packages register by entry point, and TOML.
 
-Entry-point groups: ``etendue.stages`` (name ``family.Stage``, value the class) and
-``etendue.pipelines`` (value a package whose ``*.toml`` files are pipelines).
+Entry-point groups: ``etendue.stages`` (name ``family.Stage``, value the class), ``etendue.pipelines`` (value
+a package whose ``*.toml`` files are pipelines) and ``etendue.displays`` (value a module, see `find_display`).
 """
 
 from __future__ import annotations
@@ -21,6 +21,10 @@ from pydantic import ValidationError
 from etendue.dataflow.stage import Stage
 
 if TYPE_CHECKING:
+    from types import ModuleType
+
+    import xarray
+
     from etendue.dataflow.pipeline import Pipeline
 
 _PIPELINE_KEYS = ("name", "description", "write", "stage")
@@ -198,3 +202,24 @@ def _toml(value: Any) -> str:
             return f'"{escaped}"'
         case _:
             return repr(value)
+
+
+def find_display(tree: xarray.DataTree) -> ModuleType:
+    """The module that draws events of a loaded run, of those registered as ``etendue.displays``.
+
+    Such a module has ``draws(tree)``, whether it knows the tables, and ``event(tree, event_id, run=...)``,
+    which returns a figure.
+
+    Raises
+    ------
+    ConfigError
+        If none of them knows the tables.
+    """
+    for entry in entry_points(group="etendue.displays"):
+        display = entry.load()
+        if display.draws(tree):
+            return display
+    raise ConfigError(
+        f"nothing here draws a run with the tables {', '.join(tree.children)}: it needs images, or hits or "
+        "pulses with positions; process it and write them first"
+    )

@@ -40,6 +40,11 @@ class EventError(ValueError):
     """The event that is asked for is not there, or not the only one."""
 
 
+def draws(tree: xarray.DataTree) -> bool:
+    """Whether a loaded run is of gamma-ray telescopes: it has images of a camera."""
+    return "camera" in tree.children and any("image" in node for node in tree.children.values())
+
+
 def event(
     source: xarray.DataTree | Partition | Tables,
     event_id: int,
