@@ -1,0 +1,102 @@
+"""Where the pulses of IceCube events were seen: positions from a description of the detector."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import numpy as np
+from pydantic import Field
+
+from etendue.dataflow.partition import Partition
+from etendue.dataflow.stage import Stage
+from etendue.neutrino.detector import read_detector
+from etendue.neutrino.pulses import sensor
+from etendue.neutrino.schema import DETECTOR, MODULES, PULSES
+from etendue.schema import Columns, Schema, SchemaError, Table, Variable
+
+#: Last module of IceCube's strings in the ice; those after it, 61 to 64, are IceTop's.
+LAST_IN_ICE = 60
+
+
+def positions(
+    detector: Columns, string: np.ndarray, om: np.ndarray, pmt: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Positions of photomultipliers [m].
+
+    Parameters
+    ----------
+    detector : dict of str to array
+        Columns of `etendue.neutrino.schema.DETECTOR`.
+    string, om, pmt : integer array, shape (n,)
+        Photomultipliers.
+
+    Returns
+    -------
+    x, y, z : float64 array, shape (n,)
+        NaN where the detector has no such photomultiplier.
+    """
+    known = sensor(detector["du"], detector["floor"], detector["channel_id"])
+    order = np.argsort(known, kind="stable")
+    sensors, of_pulse = np.unique(sensor(string, om, pmt), return_inverse=True)
+    row = order[np.minimum(np.searchsorted(known, sensors, sorter=order), len(known) - 1)]
+    found = known[row] == sensors
+    return tuple(np.where(found, detector[f"pos_{axis}"][row], np.nan)[of_pulse] for axis in "xyz")
+
+
+def positions_of_modules(
+    detector: Columns,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """String and position [m] of each photomultiplier in the ice, without the tanks on top of it."""
+    in_ice = detector["floor"] <= LAST_IN_ICE
+    return tuple(detector[name][in_ice] for name in ("du", "pos_x", "pos_y", "pos_z"))
+
+
+class PlacePulses(Stage):
+    """Give each pulse the position of its photomultiplier; NaN where the detector has none such."""
+
+    geometry: str = Field(
+        "",
+        description="file with the detector: a table of modules (Parquet, NumPy); "
+        "empty if the input brings its own geometry",
+    )
+    pulses: str = Field(
+        f"@{PULSES}", description="pulse series to place: name, pattern, or all tables of a kind"
+    )
+
+    writes: ClassVar = {}
+
+    def brings(self) -> dict[str, tuple[Table, Columns]]:
+        """The detector, unless the input has it."""
+        if not self.geometry:
+            return {}
+        detector = read_detector(self.geometry)
+        return {"detector": (DETECTOR, detector.detector), "modules": (MODULES, detector.modules)}
+
+    def requires(self, schema: Schema) -> list[str]:
+        """String, module and photomultiplier of each pulse."""
+        return [f"{t.name}/{name}" for t in schema.matching(self.pulses) for name in ("string", "om", "pmt")]
+
+    def provides(self, schema: Schema) -> dict[str, Variable]:
+        """The position of each pulse."""
+        return {
+            f"{table.name}/pos_{axis}": Variable(
+                f"pos_{axis}", (table.dim,), "float64", "m", "position of the photomultiplier"
+            )
+            for table in schema.matching(self.pulses)
+            for axis in "xyz"
+        }
+
+    def __call__(self, partition: Partition) -> dict[str, np.ndarray]:
+        if "detector" not in partition.conditions:
+            raise SchemaError(
+                "pulses cannot be placed: the input brings no geometry; "
+                "name a file with one, as in PlacePulses(geometry='icecube86.parquet')"
+            )
+        made = {}
+        for table in partition.schema.matching(self.pulses):
+            columns = partition.tables.get(table.name)
+            if columns and any(f"{table.name}/pos_{axis}" in partition.wanted for axis in "xyz"):
+                place = (columns[name] for name in ("string", "om", "pmt"))
+                x, y, z = positions(partition.conditions["detector"], *place)
+                made |= {f"{table.name}/pos_{axis}": p for axis, p in zip("xyz", (x, y, z), strict=True)}
+        return made

@@ -1,0 +1,380 @@
+"""Fits of tracks (SPEFit, MPEFit) and cascades to IceCube's pulses by the Pandel likelihood."""
+
+from __future__ import annotations
+
+import math
+from typing import ClassVar, Literal
+
+import numpy as np
+from pydantic import Field
+
+from etendue.dataflow.partition import Partition
+from etendue.kernel import kernel
+from etendue.neutrino.likelihood import (
+    CASCADE,
+    TRACK,
+    delay_behind_track,
+    first_hits,
+    minus_log_likelihood,
+    track_of,
+)
+from etendue.neutrino.pandel import CASCADE_ICE, MUON_ICE, C, Ice, Table, make_table
+from etendue.neutrino.pulses import (
+    FAILED_TO_CONVERGE,
+    INSUFFICIENT_HITS,
+    OK,
+    EventStage,
+    Pulses,
+    blank,
+    direction_angles,
+)
+from etendue.neutrino.pulses import TRACK as TRACK_RESULTS
+from etendue.schema import Schema
+
+#: Golden angle: directions that fill the sphere evenly, one after the other.
+_GOLDEN = math.pi * (3.0 - math.sqrt(5.0))
+#: First steps of a simplex: m, ns, and the tangent of an angle.
+_STEP_POSITION, _STEP_TIME, _STEP_ANGLE = 20.0, 50.0, 0.2
+#: A simplex ends when its likelihoods differ by less than this, or after so many calls.
+_TOLERANCE, _MAX_CALLS = 1e-2, 3000
+#: A further descent is tried as long as the last one gained so much.
+_GAIN = 0.1
+
+_QUALITY = (
+    ("logl", "float64", "", "minus the logarithm of the likelihood (in 1/ns a hit) at the best point"),
+    ("rlogl", "float64", "", "the same for each degree of freedom"),
+    ("ndof", "int32", "", "hits less fitted parameters"),
+    ("n_calls", "int32", "", "evaluations of the likelihood"),
+)
+_VERTEX = tuple(row for row in TRACK_RESULTS if row[0][:3] in {"pos", "tim", "fit"})
+
+
+@kernel
+def minimise(
+    what: int,
+    start: np.ndarray,
+    steps: np.ndarray,
+    axes: np.ndarray,
+    hits: np.ndarray,
+    table: Table,
+    ice: Ice,
+    noise: float,
+    multi: bool,
+) -> tuple[np.ndarray, float, int]:
+    """Descend again from where a simplex ended, with full steps, until that finds nothing better.
+
+    Parameters and results as of `descend`.
+    """
+    point, value, total = descend(what, start, steps, axes, hits, table, ice, noise, multi)
+    while total < _MAX_CALLS:
+        again, lower, n_calls = descend(what, point, steps, axes, hits, table, ice, noise, multi)
+        total += n_calls
+        gain = value - lower
+        if gain > 0.0:
+            point, value = again, lower
+        if gain < _GAIN:
+            break
+    return point, value, total
+
+
+@kernel
+def descend(
+    what: int,
+    start: np.ndarray,
+    steps: np.ndarray,
+    axes: np.ndarray,
+    hits: np.ndarray,
+    table: Table,
+    ice: Ice,
+    noise: float,
+    multi: bool,
+) -> tuple[np.ndarray, float, int]:
+    """Minimise by a downhill simplex (Nelder and Mead, Computer J. 7 (1965) 308).
+
+    Parameters
+    ----------
+    start, steps : float64 array, shape (n,)
+        First corner, and how far the others are from it, one along each parameter.
+    what, axes, hits, table, ice, noise, multi
+        As in `etendue.neutrino.likelihood.minus_log_likelihood`.
+
+    Returns
+    -------
+    point : float64 array, shape (n,)
+        Where the function is least.
+    value : float
+        What it is there.
+    n_calls : int
+        Evaluations; `_MAX_CALLS` or more if it did not converge.
+    """
+    n = start.size
+    corner, value = np.empty((n + 1, n)), np.empty(n + 1)
+    for k in range(n + 1):
+        corner[k] = start
+        if k > 0:
+            corner[k, k - 1] += steps[k - 1]
+        value[k] = minus_log_likelihood(what, corner[k], axes, hits, table, ice, noise, multi)
+    n_calls = n + 1
+    middle, trial, further = np.empty(n), np.empty(n), np.empty(n)
+    while n_calls < _MAX_CALLS:
+        best, worst = np.argmin(value), np.argmax(value)
+        if value[worst] - value[best] < _TOLERANCE:
+            break
+        second = value[best]
+        for k in range(n + 1):
+            if k != worst and value[k] > second:
+                second = value[k]
+        for m in range(n):
+            middle[m] = (corner[:, m].sum() - corner[worst, m]) / n
+            trial[m] = 2.0 * middle[m] - corner[worst, m]
+        reflected = minus_log_likelihood(what, trial, axes, hits, table, ice, noise, multi)
+        n_calls += 1
+        if value[best] <= reflected < second:
+            corner[worst], value[worst] = trial, reflected
+            continue
+        # Further out if that was the best so far, else half the way back, on the better side.
+        reach = 2.0 if reflected < value[best] else (0.5 if reflected < value[worst] else -0.5)
+        for m in range(n):
+            further[m] = middle[m] + reach * (trial[m] - middle[m])
+        other = minus_log_likelihood(what, further, axes, hits, table, ice, noise, multi)
+        n_calls += 1
+        if other < min(reflected, value[worst]):
+            corner[worst], value[worst] = further, other
+        elif reflected < value[worst]:
+            corner[worst], value[worst] = trial, reflected
+        else:
+            for k in range(n + 1):
+                if k != best:
+                    corner[k] = 0.5 * (corner[k] + corner[best])
+                    value[k] = minus_log_likelihood(what, corner[k], axes, hits, table, ice, noise, multi)
+            n_calls += n
+    best = np.argmin(value)
+    return corner[best].copy(), value[best], n_calls
+
+
+@kernel
+def axes_along(ux: float, uy: float, uz: float) -> np.ndarray:
+    """Three perpendicular unit vectors, the third along a direction: shape (3, 3)."""
+    axes = np.empty((3, 3))
+    axes[2] = ux, uy, uz
+    # The first is perpendicular to the coordinate axis that the direction is farthest from.
+    if abs(ux) < abs(uy) and abs(ux) < abs(uz):
+        norm = math.sqrt(uy * uy + uz * uz)
+        axes[0] = 0.0, -uz / norm, uy / norm
+    elif abs(uy) < abs(uz):
+        norm = math.sqrt(ux * ux + uz * uz)
+        axes[0] = uz / norm, 0.0, -ux / norm
+    else:
+        norm = math.sqrt(ux * ux + uy * uy)
+        axes[0] = -uy / norm, ux / norm, 0.0
+    axes[1, 0] = uy * axes[0, 2] - uz * axes[0, 1]
+    axes[1, 1] = uz * axes[0, 0] - ux * axes[0, 2]
+    axes[1, 2] = ux * axes[0, 1] - uy * axes[0, 0]
+    return axes
+
+
+@kernel
+def centred(pulses: Pulses, rows: np.ndarray, charge: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Hits from their middle in space and time: shape (n_hits, 5), and that middle, shape (4,)."""
+    n = rows.size
+    hits, middle = np.empty((n, 5)), np.zeros(4)
+    for i in range(n):
+        row = rows[i]
+        hits[i] = pulses.x[row], pulses.y[row], pulses.z[row], pulses.time[row], charge[i]
+        middle += hits[i, :4] / n
+    hits[:, :4] -= middle
+    return hits, middle
+
+
+@kernel
+def fit_tracks(
+    pulses: Pulses,
+    seeds: np.ndarray,
+    n_seeds: int,
+    table: Table,
+    ice: Ice,
+    noise: float,
+    multi: bool,
+    fits: np.ndarray,
+) -> None:
+    """Fit a track to each event, from its seed and from directions all over the sphere.
+
+    Parameters
+    ----------
+    pulses : Pulses
+        Pulses of the events, with positions.
+    seeds : float64 array, shape (n_events, 7)
+        Point [m], time [ns] and direction of a first track; NaN for none.
+    n_seeds : int
+        How many seeds: the first, and others through the middle of the hits; 0 for the likelihood of the
+        first itself.
+    table, ice, noise, multi
+        As in `etendue.neutrino.likelihood.minus_log_likelihood`.
+    fits : structured array, shape (n_events,)
+        Filled with the results.
+    """
+    starts, rows, charge = first_hits(pulses)
+    steps = np.array([_STEP_POSITION, _STEP_POSITION, _STEP_TIME, _STEP_ANGLE, _STEP_ANGLE])
+    for event in range(fits.size):
+        first, stop = starts[event], starts[event + 1]
+        fit = fits[event]
+        fit.ndof = stop - first - steps.size
+        if fit.ndof < 0 or np.isnan(seeds[event, 4]):
+            fit.fit_status = INSUFFICIENT_HITS
+            continue
+        hits, middle = centred(pulses, rows[first:stop], charge[first:stop])
+        best, total, converged = np.inf, 0, False
+        for k in range(max(n_seeds, 1)):
+            point, axes = _track_seed(seeds[event], middle, hits, k, n_seeds)
+            if n_seeds == 0:
+                value = minus_log_likelihood(TRACK, point, axes, hits, table, ice, noise, multi)
+                n_calls = 1
+            else:
+                point, value, n_calls = minimise(TRACK, point, steps, axes, hits, table, ice, noise, multi)
+            total += n_calls
+            if value < best:
+                best, converged = value, n_calls < _MAX_CALLS
+                x, y, z, t, ux, uy, uz = track_of(point, axes)
+                fit.pos_x, fit.pos_y, fit.pos_z, fit.time = (
+                    x + middle[0], y + middle[1], z + middle[2], t + middle[3]
+                )  # fmt: skip
+                fit.zenith, fit.azimuth = direction_angles(ux, uy, uz)
+        fit.speed, fit.logl, fit.n_calls = C, best, total
+        fit.rlogl = best / fit.ndof if fit.ndof > 0 else np.nan
+        fit.fit_status = OK if converged else FAILED_TO_CONVERGE
+
+
+@kernel
+def _track_seed(
+    seed: np.ndarray, middle: np.ndarray, hits: np.ndarray, k: int, n_seeds: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """The k-th first point of a fit and its axes: the seed, or a spiral of directions through the middle."""
+    if k == 0:
+        axes = axes_along(seed[4], seed[5], seed[6])
+        dx, dy, dz = seed[0] - middle[0], seed[1] - middle[1], seed[2] - middle[2]
+        along = dx * seed[4] + dy * seed[5] + dz * seed[6]
+        a = dx * axes[0, 0] + dy * axes[0, 1] + dz * axes[0, 2]
+        b = dx * axes[1, 0] + dy * axes[1, 1] + dz * axes[1, 2]
+        return np.array([a, b, seed[3] - middle[3] - along / C, 0.0, 0.0]), axes
+    z = 1.0 - 2.0 * (k - 0.5) / (n_seeds - 1)
+    rho, phi = math.sqrt(1.0 - z * z), k * _GOLDEN
+    axes = axes_along(rho * math.cos(phi), rho * math.sin(phi), z)
+    # A track through the middle of the hits, so late that none of them comes before its light.
+    first = np.inf
+    for i in range(hits.shape[0]):
+        x, y, z, t = hits[i, 0], hits[i, 1], hits[i, 2], hits[i, 3]
+        delay, _ = delay_behind_track(x, y, z, t, axes[2, 0], axes[2, 1], axes[2, 2])
+        first = min(first, delay)
+    return np.array([0.0, 0.0, first, 0.0, 0.0]), axes
+
+
+@kernel
+def fit_cascades(
+    pulses: Pulses, seeds: np.ndarray, table: Table, ice: Ice, noise: float, multi: bool, fits: np.ndarray
+) -> None:
+    """Fit the vertex of a cascade to each event, from its seed.
+
+    Parameters
+    ----------
+    seeds : float64 array, shape (n_events, 4)
+        First vertex [m] and time [ns]; NaN for none.
+    pulses, table, ice, noise, multi, fits
+        As in `fit_tracks`.
+    """
+    starts, rows, charge = first_hits(pulses)
+    steps = np.array([_STEP_POSITION, _STEP_POSITION, _STEP_POSITION, _STEP_TIME])
+    axes = axes_along(0.0, 0.0, 1.0)
+    for event in range(fits.size):
+        first, stop = starts[event], starts[event + 1]
+        fit = fits[event]
+        fit.ndof = stop - first - steps.size
+        if fit.ndof < 0 or np.isnan(seeds[event, 0]):
+            fit.fit_status = INSUFFICIENT_HITS
+            continue
+        hits, middle = centred(pulses, rows[first:stop], charge[first:stop])
+        point, best, n_calls = minimise(
+            CASCADE, seeds[event] - middle, steps, axes, hits, table, ice, noise, multi
+        )
+        fit.pos_x, fit.pos_y, fit.pos_z, fit.time = (
+            point[0] + middle[0], point[1] + middle[1], point[2] + middle[2], point[3] + middle[3]
+        )  # fmt: skip
+        fit.logl, fit.n_calls = best, n_calls
+        fit.rlogl = best / fit.ndof if fit.ndof > 0 else np.nan
+        fit.fit_status = OK if n_calls < _MAX_CALLS else FAILED_TO_CONVERGE
+
+
+class _LikelihoodFit(EventStage):
+    """What the likelihood fits have in common."""
+
+    seed: str = Field(..., description="fit to begin with: the beginning of its columns' names")
+    likelihood: Literal["SPE", "MPE"] = Field(
+        "SPE", description="whether the first hit of a module is of one photon, or the first of several"
+    )
+    noise: float = Field(1e-8, ge=0, description="probability of a noise hit of a module a nanosecond")
+
+    def requires(self, schema: Schema) -> list[str]:
+        """Columns of the pulses and of the seed."""
+        return [*super().requires(schema), *(f"events/{self.seed}_{name}" for name in self._seed_columns)]
+
+    def _seeds(self, partition: Partition) -> list[np.ndarray]:
+        return [partition[f"events/{self.seed}_{name}"] for name in self._seed_columns]
+
+
+class FitTrack(_LikelihoodFit):
+    """Fit an endless muon track; ``iterations`` above 1 add seeds in directions all over the sphere."""
+
+    results: ClassVar = (*TRACK_RESULTS, *_QUALITY)
+    _seed_columns: ClassVar = ("pos_x", "pos_y", "pos_z", "time", "zenith", "azimuth")
+
+    seed: str = Field("LineFit", description="fit to begin with: the beginning of its columns' names")
+    output: str = Field("SPEFit", description="what the columns' names begin with")
+    iterations: int = Field(
+        1,
+        ge=0,
+        description="seeds: the first, and others all over the sphere; 0 to fit none, only evaluate it",
+    )
+
+    def __call__(self, partition: Partition) -> dict[str, np.ndarray]:
+        """Fit all events of a partition."""
+        *vertex, zenith, azimuth = self._seeds(partition)
+        zenith, azimuth = np.radians(zenith), np.radians(azimuth)
+        down = np.sin(zenith)
+        direction = (-down * np.cos(azimuth), -down * np.sin(azimuth), -np.cos(zenith))
+        fits = blank(self.results, len(zenith))
+        multi = self.likelihood == "MPE"
+        fit_tracks(
+            self.gather(partition),
+            np.stack([*vertex, *direction], axis=1),
+            self.iterations,
+            make_table(MUON_ICE),
+            MUON_ICE,
+            self.noise,
+            multi,
+            fits,
+        )
+        return self.columns(fits)
+
+
+class FitCascade(_LikelihoodFit):
+    """Fit the vertex and time of a cascade, a point that light comes from."""
+
+    results: ClassVar = (*_VERTEX, *_QUALITY)
+    _seed_columns: ClassVar = ("pos_x", "pos_y", "pos_z", "time")
+
+    seed: str = Field("CLast", description="fit to begin with: the beginning of its columns' names")
+    output: str = Field("CascadeLlh", description="what the columns' names begin with")
+
+    def __call__(self, partition: Partition) -> dict[str, np.ndarray]:
+        """Fit all events of a partition."""
+        vertex = np.stack(self._seeds(partition), axis=1)
+        fits = blank(self.results, len(vertex))
+        fit_cascades(
+            self.gather(partition),
+            vertex,
+            make_table(CASCADE_ICE),
+            CASCADE_ICE,
+            self.noise,
+            self.likelihood == "MPE",
+            fits,
+        )
+        return self.columns(fits)

@@ -1,0 +1,181 @@
+"""Likelihood fits of light that was thrown by the very model: a lattice of modules, tracks and cascades."""
+
+import math
+
+import numpy as np
+import pytest
+
+from etendue.neutrino import likelihood, likelihood_fit, pandel
+from etendue.neutrino.pulses import INSUFFICIENT_HITS, OK, Pulses, blank
+
+NOISE = 1e-8
+STRINGS, DEPTHS = np.arange(-500, 501, 125.0), np.arange(-500, 501, 17.0)
+LATTICE = np.stack(np.meshgrid(STRINGS, STRINGS, DEPTHS, indexing="ij"), axis=-1).reshape(-1, 3)
+
+
+def delays(random, distance, ice, n):
+    """Delays of photons drawn from the Pandel function, with a jitter of 3 ns."""
+    shape = np.maximum(distance, 1e-3) / ice.scattering
+    return random.gamma(np.repeat(shape, n), 1 / ice.rho) + random.normal(0, 3, n.sum())
+
+
+def pulses_of(events):
+    """Pulses of events given as (module, time)."""
+    starts = np.concatenate([[0], np.cumsum([len(module) for module, _ in events])]).astype(np.int64)
+    module = np.concatenate([module for module, _ in events]).astype(np.int64)
+    time = np.concatenate([time for _, time in events])
+    n, none = len(time), np.zeros(len(time), dtype=np.int32)
+    x, y, z = LATTICE[module].T.copy()
+    return Pulses(starts, np.arange(n), time, np.ones(n), x, y, z, none, none, module, np.ones(n, bool))
+
+
+def in_order(module, time):
+    order = np.lexsort((time, module))
+    return module[order], time[order]
+
+
+def throw_track(random):
+    """A track and the pulses that its light makes."""
+    z, phi = random.uniform(-1, 1), random.uniform(0, 2 * math.pi)
+    direction = np.array([math.sqrt(1 - z * z) * math.cos(phi), math.sqrt(1 - z * z) * math.sin(phi), z])
+    point, start = random.uniform(-150, 150, 3), 10_000.0
+    away = LATTICE - point
+    seen = [likelihood.delay_behind_track(*d, 0.0, *direction) for d in away]
+    unscattered, distance = -np.array([s[0] for s in seen]), np.array([s[1] for s in seen])
+    rho = np.linalg.norm(away - (away @ direction)[:, None] * direction, axis=1)
+    n = random.poisson(3 * np.exp(-rho / 25))
+    module = np.repeat(np.arange(len(LATTICE)), n)
+    time = start + unscattered[module] + delays(random, distance, pandel.MUON_ICE, n)
+    return direction, point, in_order(module, time)
+
+
+def throw_cascade(random):
+    """A vertex and the pulses that its light makes."""
+    point, start = random.uniform(-150, 150, 3), 10_000.0
+    distance = np.linalg.norm(LATTICE - point, axis=1)
+    n = random.poisson(60 * np.exp(-distance / 30))
+    module = np.repeat(np.arange(len(LATTICE)), n)
+    late = delays(random, distance, pandel.CASCADE_ICE, n)
+    return point, in_order(module, start + distance[module] * pandel.N_GROUP / pandel.C + late)
+
+
+@pytest.fixture(scope="module")
+def tracks():
+    random = np.random.default_rng(1)
+    thrown = [throw_track(random) for _ in range(60)]
+    direction, point = (np.array([t[k] for t in thrown]) for k in (0, 1))
+    pulses = pulses_of([t[2] for t in thrown])
+    seed = direction + random.normal(0, 0.25, direction.shape)
+    seed /= np.linalg.norm(seed, axis=1)[:, None]
+    seeds = np.column_stack([point + random.normal(0, 20, point.shape), np.full(60, 10_050.0), seed])
+    return direction, point, pulses, seeds
+
+
+def fit(pulses, seeds, n_seeds=1, multi=False):
+    fits = blank(likelihood_fit.FitTrack.results, len(seeds))
+    table = pandel.make_table(pandel.MUON_ICE)
+    likelihood_fit.fit_tracks(pulses, seeds, n_seeds, table, pandel.MUON_ICE, NOISE, multi, fits)
+    return fits
+
+
+def directions(fits):
+    zenith, azimuth = np.radians(fits["zenith"]), np.radians(fits["azimuth"])
+    across = np.sin(zenith)
+    return -np.column_stack([across * np.cos(azimuth), across * np.sin(azimuth), np.cos(zenith)])
+
+
+def angles(a, b):
+    return np.degrees(np.arccos(np.clip(np.sum(a * b, axis=1), -1, 1)))
+
+
+@pytest.mark.parametrize("multi", [False, True])
+def test_tracks_are_found_to_a_degree(tracks, multi):
+    direction, point, pulses, seeds = tracks
+    fits = fit(pulses, seeds, multi=multi)
+    assert (fits["fit_status"] == OK).all()
+    assert np.median(angles(seeds[:, 4:], direction)) > 10
+    assert np.median(angles(directions(fits), direction)) < 1.0
+    # The true track has no better likelihood than the fit, and the fitted line passes it closely.
+    ours = directions(fits)
+    away = point - np.column_stack([fits[f"pos_{axis}"] for axis in "xyz"])
+    missed = np.linalg.norm(away - np.sum(away * ours, axis=1)[:, None] * ours, axis=1)
+    assert np.median(missed) < 5.0
+
+
+def test_no_seed_finds_less_than_many(tracks):
+    _, _, pulses, seeds = tracks
+    once, often = fit(pulses, seeds), fit(pulses, seeds, n_seeds=4)
+    assert (often["logl"] <= once["logl"]).all()
+    assert (often["n_calls"] > once["n_calls"]).all()
+
+
+def test_the_first_photon_of_many_comes_early():
+    # One module with n photons: the likelihood of its first is greatest earlier for greater n.
+    table = pandel.make_table(pandel.MUON_ICE)
+    axes = np.eye(3)
+    t = np.linspace(-60, 400, 93)
+
+    def best(n):
+        hits = np.array([[30.0, 0.0, 0.0, 0.0, n]])
+        return t[
+            np.argmin(
+                [
+                    likelihood.minus_log_likelihood(
+                        likelihood.TRACK, np.array([0.0, 0, -s, 0, 0]), axes, hits, table, pandel.MUON_ICE,
+                        NOISE, True,
+                    )
+                    for s in t
+                ]
+            )
+        ]  # fmt: skip
+
+    assert best(1.0) > best(5.0) > best(50.0)
+
+
+def test_fits_do_not_depend_on_which_events_are_beside(tracks):
+    _, _, pulses, seeds = tracks
+    together = fit(pulses, seeds)
+    for event in (0, 7, 59):
+        first, stop = pulses.starts[event], pulses.starts[event + 1]
+        columns = [array[first:stop] for array in pulses[1:]]
+        alone = fit(Pulses(np.array([0, stop - first]), *columns), seeds[event : event + 1])
+        assert alone[0] == together[event]
+
+
+def test_moving_everything_moves_the_fit(tracks):
+    _, _, pulses, seeds = tracks
+    moved = pulses._replace(x=pulses.x + 1000.0, time=pulses.time + 500.0)
+    there = fit(moved, seeds + np.array([1000.0, 0, 0, 500.0, 0, 0, 0]))
+    here = fit(pulses, seeds)
+    assert np.percentile(angles(directions(here), directions(there)), 90) < 0.02
+    np.testing.assert_allclose(there["logl"], here["logl"], atol=0.02)
+
+
+def test_few_hits_and_missing_seeds_are_said():
+    pulses = pulses_of(
+        [(np.array([5, 6, 7, 8]), np.zeros(4)), (np.arange(9), np.zeros(9)), (np.array([]), np.array([]))]
+    )
+    seeds = np.zeros((3, 7))
+    seeds[:, 6], seeds[1] = 1.0, np.nan
+    fits = fit(pulses, seeds)
+    assert (fits["fit_status"] == INSUFFICIENT_HITS).all()
+    assert np.isnan(fits["zenith"]).all()
+
+
+def test_cascades_are_found_to_some_metres():
+    random = np.random.default_rng(2)
+    thrown = [throw_cascade(random) for _ in range(40)]
+    vertex = np.array([t[0] for t in thrown])
+    pulses = pulses_of([t[1] for t in thrown])
+    seeds = np.column_stack([vertex + random.normal(0, 30, vertex.shape), np.full(40, 10_050.0)])
+    table, fits = pandel.make_table(pandel.CASCADE_ICE), {}
+    for multi in (False, True):
+        fits[multi] = blank(likelihood_fit.FitCascade.results, 40)
+        likelihood_fit.fit_cascades(pulses, seeds, table, pandel.CASCADE_ICE, NOISE, multi, fits[multi])
+        assert (fits[multi]["fit_status"] == OK).all()
+        found = np.column_stack([fits[multi][f"pos_{axis}"] for axis in "xyz"])
+        assert np.median(np.linalg.norm(found - vertex, axis=1)) < 8.0
+    # To the likelihood of one photon the first of many comes early, so it finds too early a vertex.
+    late = {multi: np.median(fits[multi]["time"]) - 10_000.0 for multi in fits}
+    assert late[False] < -10.0
+    assert abs(late[True]) < 6.0
