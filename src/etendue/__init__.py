@@ -16,7 +16,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from etendue import iact
+    from etendue import iact, neutrino
     from etendue.cluster import connect
     from etendue.dataflow.flow import Flow
     from etendue.dataflow.pipeline import Pipeline
@@ -40,6 +40,7 @@ _HOMES = {
     "find_pipeline": "etendue.dataflow.registry:find_pipeline",
     "iact": "etendue.iact",
     "load": "etendue.store:load",
+    "neutrino": "etendue.neutrino",
     "passes": "etendue.store:passes",
     "stage": "etendue.dataflow.stage:stage",
 }
@@ -55,6 +56,7 @@ __all__ = [
     "find_pipeline",
     "iact",
     "load",
+    "neutrino",
     "open",
     "passes",
     "stage",

@@ -6,7 +6,7 @@ from types import MappingProxyType
 import numpy as np
 
 from etendue.dataflow.partition import Partition
-from etendue.neutrino.pulses import C
+from etendue.neutrino.icecube.pulses import C
 from etendue.neutrino.schema import DETECTOR, POSITION, pulse_table
 from etendue.schema import Schema, Table, variables
 
@@ -59,9 +59,9 @@ def partition_of(events, **columns):
         return np.concatenate([np.empty(0), *parts])
 
     pulses = {
-        "string": column("string", 1), "om": column("om", 1), "pmt": column("pmt", 0), "time": column("time", 0),
-        "charge": column("charge", 1.0), "width": column("width", 1.0), "flags": column("flags", 1),
-        "mask": column("mask", 1),
+        "string": column("string", 1), "om": column("om", 1), "pmt": column("pmt", 0),
+        "time": column("time", 0), "charge": column("charge", 1.0), "width": column("width", 1.0),
+        "flags": column("flags", 1), "mask": column("mask", 1),
     }  # fmt: skip
     xyz = place(pulses["string"].astype(int), pulses["om"].astype(int))
     pulses |= {f"pos_{axis}": xyz[:, k] for k, axis in enumerate("xyz")}

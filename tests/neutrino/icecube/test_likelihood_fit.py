@@ -5,8 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from etendue.neutrino import likelihood, likelihood_fit, pandel
-from etendue.neutrino.pulses import INSUFFICIENT_HITS, OK, Pulses, blank
+from etendue.neutrino.icecube import likelihood, likelihood_fit, pandel
+from etendue.neutrino.icecube.pulses import INSUFFICIENT_HITS, OK, Pulses, blank
 
 NOISE = 1e-8
 STRINGS, DEPTHS = np.arange(-500, 501, 125.0), np.arange(-500, 501, 17.0)

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 import etendue as et
-from etendue.neutrino.geometry import PlacePulses
-from etendue.neutrino.likelihood_fit import FitCascade, FitTrack
+from etendue.neutrino.icecube.geometry import PlacePulses
+from etendue.neutrino.icecube.likelihood_fit import FitCascade, FitTrack
 from etendue.neutrino.sky import angles_to_vectors
 
 SERIES = "SplitUncleanedInIcePulses"

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from etendue.neutrino import pandel
+from etendue.neutrino.icecube import pandel
 
 RATE = pandel.MUON_ICE.rho * pandel.MUON_ICE.sigma
 TABLE = pandel.make_table(pandel.MUON_ICE)

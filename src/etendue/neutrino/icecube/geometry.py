@@ -10,7 +10,7 @@ from pydantic import Field
 from etendue.dataflow.partition import Partition
 from etendue.dataflow.stage import Stage
 from etendue.neutrino.detector import read_detector
-from etendue.neutrino.pulses import sensor
+from etendue.neutrino.icecube.pulses import sensor
 from etendue.neutrino.schema import DETECTOR, MODULES, PULSES
 from etendue.schema import Columns, Schema, SchemaError, Table, Variable
 

@@ -12,8 +12,8 @@ import math
 import numpy as np
 
 from etendue.kernel import kernel
-from etendue.neutrino.pandel import N_GROUP, N_PHASE, C, Ice, Table, interpolate
-from etendue.neutrino.pulses import Pulses
+from etendue.neutrino.icecube.pandel import N_GROUP, N_PHASE, C, Ice, Table, interpolate
+from etendue.neutrino.icecube.pulses import Pulses
 
 #: What is fitted.
 TRACK, CASCADE = 0, 1

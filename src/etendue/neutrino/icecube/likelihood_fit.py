@@ -10,7 +10,7 @@ from pydantic import Field
 
 from etendue.dataflow.partition import Partition
 from etendue.kernel import kernel
-from etendue.neutrino.likelihood import (
+from etendue.neutrino.icecube.likelihood import (
     CASCADE,
     TRACK,
     delay_behind_track,
@@ -18,8 +18,8 @@ from etendue.neutrino.likelihood import (
     minus_log_likelihood,
     track_of,
 )
-from etendue.neutrino.pandel import CASCADE_ICE, MUON_ICE, C, Ice, Table, make_table
-from etendue.neutrino.pulses import (
+from etendue.neutrino.icecube.pandel import CASCADE_ICE, MUON_ICE, C, Ice, Table, make_table
+from etendue.neutrino.icecube.pulses import (
     FAILED_TO_CONVERGE,
     INSUFFICIENT_HITS,
     OK,
@@ -28,7 +28,7 @@ from etendue.neutrino.pulses import (
     blank,
     direction_angles,
 )
-from etendue.neutrino.pulses import TRACK as TRACK_RESULTS
+from etendue.neutrino.icecube.pulses import TRACK as TRACK_RESULTS
 from etendue.schema import Schema
 
 #: Golden angle: directions that fill the sphere evenly, one after the other.
@@ -96,7 +96,7 @@ def descend(
     start, steps : float64 array, shape (n,)
         First corner, and how far the others are from it, one along each parameter.
     what, axes, hits, table, ice, noise, multi
-        As in `etendue.neutrino.likelihood.minus_log_likelihood`.
+        As in `etendue.neutrino.icecube.likelihood.minus_log_likelihood`.
 
     Returns
     -------
@@ -209,7 +209,7 @@ def fit_tracks(
         How many seeds: the first, and others through the middle of the hits; 0 for the likelihood of the
         first itself.
     table, ice, noise, multi
-        As in `etendue.neutrino.likelihood.minus_log_likelihood`.
+        As in `etendue.neutrino.icecube.likelihood.minus_log_likelihood`.
     fits : structured array, shape (n_events,)
         Filled with the results.
     """
@@ -311,13 +311,22 @@ class _LikelihoodFit(EventStage):
         "SPE", description="whether the first hit of a module is of one photon, or the first of several"
     )
     noise: float = Field(1e-8, ge=0, description="probability of a noise hit of a module a nanosecond")
+    where: str = Field("", description="bool column of events to fit; empty for all")
 
     def requires(self, schema: Schema) -> list[str]:
         """Columns of the pulses and of the seed."""
-        return [*super().requires(schema), *(f"events/{self.seed}_{name}" for name in self._seed_columns)]
+        names = [
+            *(f"{self.seed}_{name}" for name in self._seed_columns),
+            *([self.where] if self.where else []),
+        ]
+        return [*super().requires(schema), *(f"events/{name}" for name in names)]
 
     def _seeds(self, partition: Partition) -> list[np.ndarray]:
-        return [partition[f"events/{self.seed}_{name}"] for name in self._seed_columns]
+        """Columns of the seed, NaN for events that are not to be fitted."""
+        seeds = [partition[f"events/{self.seed}_{name}"] for name in self._seed_columns]
+        if self.where:
+            seeds = [np.where(partition[f"events/{self.where}"], column, np.nan) for column in seeds]
+        return seeds
 
 
 class FitTrack(_LikelihoodFit):
