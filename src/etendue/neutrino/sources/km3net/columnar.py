@@ -1,0 +1,375 @@
+"""Columns of trees whose branches are split: a number, a list, or a list of lists in each entry.
+
+The tree of offline events and that of DST summaries are read by the same `TreeReader`; where they differ is
+which branch becomes which column of which table (`Layout`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from copy import copy
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
+
+import numpy as np
+
+from etendue.dataflow.source import SourceError
+from etendue.neutrino.sources.km3net import vectors
+from etendue.neutrino.sources.km3net.baskets import Branch, Entries
+from etendue.neutrino.sources.km3net.online import Checks
+from etendue.schema import Columns, Variable
+
+if TYPE_CHECKING:
+    from uproot import ReadOnlyDirectory
+    from uproot.behaviors.TBranch import TBranch
+    from uproot.reading import ReadOnlyFile
+
+#: The dtype of a text in `Column.disk`.
+TEXT = "text"
+
+TOP = "events"
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column and the branches that it is made of.
+
+    Parameters
+    ----------
+    variable : Variable
+        Its declaration.
+    branches : tuple of str
+        Branches, one unless ``combine`` is given.
+    disk : tuple of str
+        Dtypes that the numbers may have in the file (big-endian), told apart by their size; or `TEXT`.
+    combine : callable, optional
+        Makes the column of the branches' arrays.
+    """
+
+    variable: Variable
+    branches: tuple[str, ...]
+    disk: tuple[str, ...]
+    combine: Callable[..., np.ndarray] | None = None
+
+    @property
+    def is_text(self) -> bool:
+        """Whether it holds texts."""
+        return self.disk[0] == TEXT
+
+    @property
+    def item_size(self) -> int:
+        """Bytes of a value; 0 for texts."""
+        return 0 if self.is_text else np.dtype(self.disk[0]).itemsize
+
+
+@dataclass(frozen=True)
+class Part:
+    """Columns of one table that are stored in the same way; a table of the items of lists has one column.
+
+    Parameters
+    ----------
+    table : str
+        The table.
+    columns : tuple of Column
+        Its columns.
+    parent : str
+        The table that owns its rows; empty for the events themselves.
+    count : str
+        Branch with the number of rows of each event; empty if the rows are items of vectors.
+    """
+
+    table: str
+    columns: tuple[Column, ...]
+    parent: str = ""
+    count: str = ""
+
+    @property
+    def is_vector(self) -> bool:
+        """Whether each parent row has a vector of values, so that they must be unpacked to be counted."""
+        return bool(self.parent) and not self.count
+
+
+class Branches:
+    """The branches of a tree.
+
+    Parameters
+    ----------
+    path : str
+        The input, for errors.
+    file : ReadOnlyDirectory
+        The file.
+    tree : str
+        Name of the tree.
+
+    Raises
+    ------
+    SourceError
+        If the tree cannot be read, or says that it has more entries than the file has bytes.
+    """
+
+    def __init__(self, path: str, file: ReadOnlyDirectory, tree: str) -> None:
+        self.path, self.tree = path, tree
+        try:
+            found = file[tree]
+            self.n_entries = int(found.num_entries)
+            self.all: dict[str, TBranch] = dict(found.iteritems())
+            size = file.file.source.num_bytes
+        except Exception as error:
+            raise SourceError(
+                path, tree, f"the tree cannot be read ({type(error).__name__}: {error})"
+            ) from error
+        if not 0 <= self.n_entries <= size:
+            message = f"{self.n_entries} entries cannot be in a file of {size} bytes"
+            raise SourceError(path, tree, message)
+        self._open: dict[str, Branch] = {}
+
+    def by_leaf(self) -> Branches:
+        """The same with the last part of each branch's name only."""
+        same = copy(self)
+        same.all = {name.rpartition("/")[2]: branch for name, branch in self.all.items()}
+        same._open = {}
+        return same
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.all
+
+    def bytes(self, name: str) -> int:
+        """About how many bytes the entries of a branch have together; unpacks nothing."""
+        return int(self.all[name].uncompressed_bytes)
+
+    def __getitem__(self, name: str) -> Branch:
+        """The bytes of a branch.
+
+        Raises
+        ------
+        SourceError
+            If its baskets are not those of as many entries as the tree has.
+        """
+        if name not in self._open:
+            branch = Branch(self.path, self.tree, self.all[name])
+            if branch.n_entries != self.n_entries:
+                message = f"expected {self.n_entries} entries as in the tree, found {branch.n_entries}"
+                raise SourceError(self.path, branch.place, message)
+            self._open[name] = branch
+        return self._open[name]
+
+
+#: Trees of open files: to understand one takes longer than to read a few columns of it.
+_TREES: WeakKeyDictionary[ReadOnlyFile, dict[str, Branches]] = WeakKeyDictionary()
+
+
+def branches_of(file: ReadOnlyDirectory, tree: str) -> Branches:
+    """The branches of a tree, understood once as long as the file is open."""
+    known = _TREES.setdefault(file.file, {})
+    if tree not in known:
+        known[tree] = Branches(file.file_path, file, tree)
+    return known[tree]
+
+
+@dataclass
+class Raw:
+    """What was found in a range of entries, before anything is decoded.
+
+    Parameters
+    ----------
+    n_entries : int
+        Entries of the range.
+    entries : dict of str to Entries
+        Bytes by branch.
+    counts : dict of str to int64 array
+        Rows of each entry, by table.
+    inner : dict of str to int64 array
+        Items of each list, by branch.
+    """
+
+    n_entries: int
+    entries: dict[str, Entries] = field(default_factory=dict)
+    counts: dict[str, np.ndarray] = field(default_factory=dict)
+    inner: dict[str, np.ndarray] = field(default_factory=dict)
+
+    def rows(self, part: Part) -> np.ndarray:
+        """Rows of each entry of a part that is not made of lists."""
+        return self.counts[part.table] if part.count else np.ones(self.n_entries, dtype=np.int64)
+
+    def inner_rows(self, part: Part) -> np.ndarray:
+        """Lists (or texts) in each entry."""
+        table = part.parent if part.is_vector else part.table
+        return self.counts.get(table, np.ones(self.n_entries, dtype=np.int64))
+
+
+class TreeReader:
+    """Reads ranges of entries of one tree.
+
+    Parameters
+    ----------
+    branches : Branches
+        The tree.
+    parts : sequence of Part
+        Tables and columns; columns whose branches the tree does not have are left out, and so are tables
+        without columns.
+    """
+
+    def __init__(self, branches: Branches, parts: tuple[Part, ...]) -> None:
+        self.branches = branches
+        there = [
+            Part(part.table, columns, part.parent, part.count)
+            for part in parts
+            if not part.count or part.count in branches
+            if (columns := tuple(c for c in part.columns if all(b in branches for b in c.branches)))
+        ]
+        tables = {part.table for part in there} | {TOP}
+        self.parts = [part for part in there if not part.parent or part.parent in tables]
+
+    def rows(self, checks: Checks) -> dict[str, np.ndarray]:
+        """Rows of each table in each entry, for planning.
+
+        Those of vectors are estimated from the size of the branch, since to count them is to unpack them.
+        """
+        raw = self._counts(0, self.branches.n_entries, checks)
+        rows = {name: counts.astype(np.int64) for name, counts in raw.counts.items()}
+        for part in self.parts:
+            if part.is_vector:
+                column = part.columns[0]
+                most = self.branches.bytes(column.branches[0]) // max(column.item_size, 1)
+                parents = rows.get(part.parent, np.ones(self.branches.n_entries, dtype=np.int64))
+                rows[part.table] = parents * most // max(int(parents.sum()), 1)
+        return rows
+
+    def _counts(self, first: int, stop: int, checks: Checks) -> Raw:
+        raw = Raw(stop - first)
+        for part in self.parts:
+            if part.count:
+                branch = self.branches[part.count]
+                entries = branch.entries(first, stop)
+                numbers, ok = entries.table(4)
+                counts = np.ascontiguousarray(numbers).view(">i4")[:, 0].astype(np.int64)
+                checks.add(entries, ok & (counts >= 0), branch.place, "a count of 4 bytes")
+                raw.counts[part.table] = np.where(ok, np.maximum(counts, 0), 0)
+        return raw
+
+    def look(self, first: int, stop: int, wanted: frozenset[str], checks: Checks) -> Raw:
+        """Read the bytes of the wanted columns, and check that each entry is as long as it must be."""
+        raw = self._counts(first, stop, checks)
+        for part in self.parts:
+            for column in _wanted(part, wanted):
+                for name in column.branches:
+                    raw.entries[name] = self.branches[name].entries(first, stop)
+                    self._check_sizes(part, column, name, raw, checks)
+        for part in self.parts:  # when no count is left that the bytes belie
+            for column in _wanted(part, wanted):
+                if part.is_vector or column.is_text:
+                    name = column.branches[0]
+                    entries = raw.entries[name]
+                    raw.inner[name], ok = vectors.count_inner(
+                        entries.data, entries.offsets, raw.inner_rows(part), column.item_size, part.is_vector
+                    )
+                    checks.add(entries, ok, self.branches[name].place, f"lists of {column.disk[0]}")
+        return raw
+
+    def _check_sizes(self, part: Part, column: Column, name: str, raw: Raw, checks: Checks) -> None:
+        """Check the size of each entry of one branch; entries that fail have no rows from then on."""
+        entries, place = raw.entries[name], self.branches[name].place
+        sizes = np.diff(entries.offsets)
+        if part.is_vector:
+            ok = (sizes >= 4 * raw.inner_rows(part)) | (raw.inner_rows(part) == 0)
+        elif column.is_text:
+            ok = sizes >= raw.inner_rows(part)
+        else:
+            ok = sizes == raw.rows(part) * _disk(column, entries, raw.rows(part)).itemsize
+        checks.add(entries, ok, place, f"{column.disk[0]} values, as many as there are rows")
+        owner = part.parent if part.is_vector else part.table
+        if owner in raw.counts:
+            raw.counts[owner][~ok] = 0
+
+    def tables(self, raw: Raw, keep: np.ndarray, wanted: frozenset[str]) -> dict[str, Columns]:
+        """Decode the entries to keep: columns by table, with the counts of the rows of other tables.
+
+        The vectors of a table of which no column is wanted are not unpacked: they have no rows.
+        """
+        tables: dict[str, Columns] = {TOP: {}, **{part.table: {} for part in self.parts}}
+        for part in self.parts:
+            columns = _wanted(part, wanted)
+            if part.count:
+                tables[part.parent][f"n_{part.table}"] = raw.rows(part)[keep].astype(np.int32)
+            elif part.is_vector:
+                kept = np.repeat(keep, raw.inner_rows(part))
+                counts = raw.inner[columns[0].branches[0]] if columns else np.zeros(len(kept))
+                tables[part.parent][f"n_{part.table}"] = counts[kept].astype(np.int32)
+            for column in columns:
+                tables[part.table][column.variable.name] = self._decode(part, column, raw, keep)
+        return tables
+
+    def _decode(self, part: Part, column: Column, raw: Raw, keep: np.ndarray) -> np.ndarray:
+        name = column.branches[0]
+        if part.is_vector or column.is_text:
+            inner, entries = raw.inner_rows(part), raw.entries[name]
+            found = _inner(column, entries, inner, raw.inner[name], keep, part.is_vector)
+        else:
+            arrays = []
+            for name in column.branches:
+                entries = raw.entries[name]
+                dtype = _disk(column, entries, raw.rows(part))
+                arrays.append(_kept_bytes(entries, keep).view(dtype.base).reshape(-1, *dtype.shape))
+            found = column.combine(*arrays) if column.combine else arrays[0]
+        return _narrow(self.branches, column, found)
+
+
+def _wanted(part: Part, wanted: frozenset[str]) -> tuple[Column, ...]:
+    return tuple(c for c in part.columns if f"{part.table}/{c.variable.name}" in wanted)
+
+
+def _disk(column: Column, entries: Entries, n_rows: np.ndarray) -> np.dtype:
+    """The dtype in the file: of those that the column may have, the one whose size fits."""
+    dtypes = [np.dtype(disk) for disk in column.disk]
+    total = int(n_rows.sum())
+    return next((dtype for dtype in dtypes if len(entries.data) == total * dtype.itemsize), dtypes[0])
+
+
+def _kept_bytes(entries: Entries, keep: np.ndarray) -> np.ndarray:
+    data = entries.data[entries.offsets[0] : entries.offsets[-1]]
+    if not keep.all():
+        data = data[np.repeat(keep, np.diff(entries.offsets))]
+    return np.ascontiguousarray(data)
+
+
+def _inner(
+    column: Column, entries: Entries, inner: np.ndarray, counts: np.ndarray, keep: np.ndarray, counted: bool
+) -> np.ndarray:
+    n_items = int(counts[np.repeat(keep, inner)].sum())
+    if column.is_text:
+        spans = np.empty((n_items, 2), dtype=np.int64)
+        vectors.inner_texts(entries.data, entries.offsets, inner, counts, keep, counted, spans)
+        return vectors.texts(entries.data, spans)
+    dtype = np.dtype(column.disk[0])
+    items = np.empty(n_items * dtype.itemsize, dtype=np.uint8)
+    vectors.inner_items(entries.data, entries.offsets, inner, counts, keep, dtype.itemsize, items)
+    return items.view(dtype)
+
+
+def _narrow(branches: Branches, column: Column, found: np.ndarray) -> np.ndarray:
+    """The array in the declared dtype.
+
+    Raises
+    ------
+    SourceError
+        If a number does not fit.
+    """
+    variable = column.variable
+    if variable.dtype == "str":
+        return found
+    dtype = np.dtype(variable.dtype)
+    if dtype.kind == "u" and dtype.itemsize < found.dtype.itemsize and len(found):
+        largest, most = int(found.max()), np.iinfo(dtype).max
+        if largest > most:
+            place = f"{branches.tree}/{column.branches[0]}"
+            raise SourceError(branches.path, place, f"expected numbers up to {most}, got {largest}")
+    return found.astype(dtype)
+
+
+def declared(table: str, dim: str, specs: Mapping[str, tuple]) -> tuple[Column, ...]:
+    """Columns from ``name=(branch, disk dtypes, dtype, units, description)``."""
+    return tuple(
+        Column(Variable(name, (dim,), dtype, units, description), (branch,), tuple(disk.split()))
+        for name, (branch, disk, dtype, units, description) in specs.items()
+    )

@@ -1,0 +1,93 @@
+"""The source ``km3net``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from etendue.dataflow.partition import Partition
+from etendue.dataflow.source import OnError, Scan, SourceError
+from etendue.neutrino.sources.km3net.streams import (
+    MAGIC,
+    STREAMS,
+    Stream,
+    opened,
+    split_path,
+    stream,
+)
+
+if TYPE_CHECKING:
+    from uproot import ReadOnlyDirectory
+
+
+class KM3NeTSource:
+    """ROOT files of KM3NeT: one stream of a file is one input, picked by ``file.root#stream``.
+
+    Without a fragment it is the first with entries of: triggered events (``events``), reconstructed events
+    (``offline``), their summaries (``dst``), time slices (``L0``, ``L1``, ``L2``, ``SN``, ``timeslices``),
+    summary slices (``summary``). A block is one entry of the stream's tree: an event or a slice.
+    """
+
+    name = "km3net"
+
+    def accepts(self, path: str) -> bool:
+        """Whether the file is a ROOT file with one of the streams."""
+        file_path, _ = split_path(path)
+        if not Path(file_path).is_file():
+            return False
+        with open(file_path, "rb") as file:
+            if file.read(len(MAGIC)) != MAGIC:
+                return False
+        try:
+            with opened(path) as file:
+                return any(_is_there(name, file) for name in STREAMS)
+        except SourceError:
+            return False
+
+    def scan(self, path: str, on_error: OnError = "raise") -> Scan:
+        """Count the rows of a stream; decodes no hit.
+
+        Raises
+        ------
+        SourceError
+            If the file has no such stream, or no stream with entries if none is named, or if what counts
+            the rows is broken and ``on_error`` is ``raise``.
+        """
+        with opened(path) as file:
+            return _pick(path, file).scan(path, file, on_error)
+
+    def read(
+        self,
+        scan: Scan,
+        ranges: Sequence[tuple[int, int]],
+        columns: frozenset[str],
+        on_error: OnError = "raise",
+    ) -> Iterator[Partition]:
+        """Read ranges of entries, one partition each; see `etendue.dataflow.source.Source.read`."""
+        with opened(scan.path) as file:
+            yield from _pick(scan.path, file).read(scan, file, ranges, columns, on_error)
+
+
+def _is_there(name: str, file: ReadOnlyDirectory) -> bool:
+    """Whether the file has a stream; a broken one is there, and the scan will tell what is wrong with it."""
+    try:
+        return stream(name).entries(file) is not None
+    except SourceError:
+        return True
+
+
+def _pick(path: str, file: ReadOnlyDirectory) -> Stream:
+    """The stream that a path names, or the first with entries."""
+    _, name = split_path(path)
+    for known in (name,) if name else STREAMS:
+        if known in STREAMS:
+            found = stream(known)
+            entries = found.entries(file)
+            if entries or (name and entries is not None):
+                return found
+    there = {known: stream(known).entries(file) for known in STREAMS}
+    listed = ", ".join(f"{known} ({n} entries)" for known, n in there.items() if n is not None) or "none"
+    if name:
+        raise SourceError(path, "fragment", f"no stream {name!r} in the file; its streams are: {listed}")
+    raise SourceError(path, "trees", f"no stream of the file has entries; its streams are: {listed}")
