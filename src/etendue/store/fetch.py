@@ -49,7 +49,8 @@ class ChunkFiles:
         try:
             with open(self._folder / name, "rb", buffering=0) as file:
                 file.seek(offset)
-                return np.frombuffer(file.read(length), np.uint8)
+                data = np.empty(length, np.uint8)  # in large pages, which are quicker to come by
+                return data[: file.readinto(data)]
         except OSError as error:
             return error
 

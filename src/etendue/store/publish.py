@@ -189,7 +189,12 @@ class PassWriter:
         self._session = self._repository.writable_session(self._branch)
         return snapshot
 
-    def publish(self, rows: Mapping[str, np.ndarray], attributes: Mapping[str, Any]) -> str:
+    def publish(
+        self,
+        rows: Mapping[str, np.ndarray],
+        attributes: Mapping[str, Any],
+        numbers: np.ndarray | None = None,
+    ) -> str:
         """Make the pass visible: true grids, attributes, one commit, a tag; ``main`` is set to it.
 
         Parameters
@@ -198,6 +203,9 @@ class PassWriter:
             Rows written of each table that is not static, by partition: shape (n_partitions,).
         attributes : mapping
             Plain values for JSON, added to those that the pass was begun with.
+        numbers : int array, optional
+            Under which numbers the partitions of ``rows`` were written, ascending, if there are fewer than
+            the pass was begun with.
 
         Returns
         -------
@@ -210,15 +218,15 @@ class PassWriter:
             If chunks are missing, or there are others than ``rows`` says. Nothing is published then.
         """
         tables = layout.chunked_tables(self.schema)
+        numbers = np.arange(self.n_partitions) if numbers is None else numbers
         counts = np.zeros((self.n_partitions, len(tables)), np.int64)
         for column, table in enumerate(tables):
-            counts[:, column] = rows[table.name]
-        if self._session.has_uncommitted_changes:
-            self.commit("last spans")
+            counts[numbers, column] = rows[table.name]
         self._check_chunks(counts)
         self._attributes.update(attributes)
+        self.n_partitions = len(numbers)
         self._write_true_grids(counts)
-        self._write_partition_table(counts)
+        self._write_partition_table(counts[numbers])
         snapshot = self._session.commit(f"pass {self.tag}: {self._summary(counts)}")
         self._repository.create_tag(self.tag, snapshot_id=snapshot)
         self._repository.reset_branch("main", snapshot)

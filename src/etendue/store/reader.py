@@ -30,10 +30,6 @@ class ChunkError(ValueError):
     def __str__(self) -> str:
         return f"{self.place} {self.reason}"
 
-    @cached_property
-    def _files(self) -> ChunkFiles | None:
-        return ChunkFiles(self.path, self.store) if is_local(self.path) else None
-
     @property
     def place(self) -> str:
         """Where in the store."""

@@ -32,7 +32,7 @@ def open_repository(path: str) -> icechunk.Repository:
         If there is none.
     """
     try:
-        return icechunk.Repository.open(_storage(path))
+        return icechunk.Repository.open(_storage(path), config=_config())
     except icechunk.RepositoryNotFoundError:
         raise FileNotFoundError(
             f"there is no store at {path}; give the path that a pass was written into"
@@ -41,14 +41,26 @@ def open_repository(path: str) -> icechunk.Repository:
 
 def create_repository(path: str) -> icechunk.Repository:
     """Open the repository at a path or URL, or make it."""
+    storage = _storage(path)
+    if icechunk.Repository.exists(storage):
+        return icechunk.Repository.open(storage, config=_config())
+    return icechunk.Repository.create(storage, config=_config())
+
+
+def _config() -> icechunk.RepositoryConfig:
+    """How repositories are laid down and opened.
+
+    No manifests are read before they are needed: Icechunk would begin to with each session, which cost
+    17 ms of CPU time where opening one costs 1.4.
+    """
     axis = icechunk.ManifestSplitDimCondition.Axis(0)
     splitting = {icechunk.ManifestSplitCondition.AnyArray(): {axis: _MANIFEST_CHUNKS}}
     config = icechunk.RepositoryConfig.default()
-    config.manifest = icechunk.ManifestConfig(splitting=icechunk.ManifestSplittingConfig.from_dict(splitting))
-    storage = _storage(path)
-    if icechunk.Repository.exists(storage):
-        return icechunk.Repository.open(storage)
-    return icechunk.Repository.create(storage, config=config)
+    config.manifest = icechunk.ManifestConfig(
+        preload=icechunk.ManifestPreloadConfig(max_total_refs=0),
+        splitting=icechunk.ManifestSplittingConfig.from_dict(splitting),
+    )
+    return config
 
 
 def exists(path: str) -> bool:

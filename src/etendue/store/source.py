@@ -69,6 +69,7 @@ class StoreSource:
             splittable=True,
             size=_raw_bytes(tables, rows),
             n_runs=reader.attributes.get("n_runs") or _n_runs(static),
+            snapshot=reader.snapshot,
         )
 
     def read(
@@ -86,10 +87,9 @@ class StoreSource:
             If a chunk is missing or cannot be decoded; in any case if it is of a ``conditions`` table,
             which the other partitions need as well.
         """
-        from etendue.store.reader import ChunkError, PassReader
+        from etendue.store.reader import ChunkError
 
-        now = PassReader.open(scan.path)
-        reader = _shared_reader(now.path, now.snapshot)
+        reader = _shared_reader(locate(scan.path)[0], scan.snapshot)
         wanted = {
             t.name: _wanted(t, scan.schema, columns) for t in scan.schema.values() if t.role != "static"
         }

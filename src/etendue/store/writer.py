@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import icechunk
 import numpy as np
+from isal.isal_zlib import crc32
 
 from etendue.schema import Columns, Schema, SchemaError, Variable
 from etendue.store.codecs import Codec
@@ -87,7 +87,7 @@ def encode(array: str, column: np.ndarray, variable: Variable, codec: Codec) -> 
         raise SchemaError(f"column {array} has dtype {column.dtype}; declared is text")
     packed = codec.pack(column)
     try:
-        return zlib.crc32(packed), codec.compress(packed)
+        return crc32(packed), codec.compress(packed)
     except ValueError as error:
         size = memoryview(packed).nbytes
         raise SchemaError(
