@@ -1,7 +1,7 @@
 """simtel files to a store, against ctapipe's SimTelEventSource loop, which only reads them.
 
 The test data are short; so a long file is made of one by repeating its events. One core each side: etendue
-scans, decodes, turns, compresses and writes.
+reads without a scan, decodes, turns, compresses and writes.
 
     python benchmarks/ingest.py [repeats]
 """

@@ -16,6 +16,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from etendue.dataflow.source import file_of
+
 if TYPE_CHECKING:
     from etendue.dataflow.plan import Plan
     from etendue.dataflow.run import Outcome
@@ -73,7 +75,8 @@ class Record:
                 "prov:location": scan.path,
                 "etendue:source": scan.source,
                 "etendue:size": scan.size,
-                "etendue:sha256": sha256(scan.path),
+                "etendue:sha256": outcome.sha256.get(n) or scan.sha256 or sha256(file_of(scan.path)),
+                "etendue:snapshot": scan.snapshot,
             }
             for n, scan in enumerate(self.plan.inputs.scans)
         }

@@ -6,7 +6,7 @@ from io import BytesIO
 import numpy as np
 from eventio.base import read_header
 from eventio.simtel.objects import ADCSamples, ADCSums
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from etendue.iact.sources.simtel import decode, events
@@ -51,6 +51,7 @@ def traces(limit, least_samples):
     )  # fmt: skip
 
 
+@settings(deadline=None)  # the kernel may have to be compiled
 @given(traces(2**16 - 1, 2), st.lists(st.booleans(), min_size=40, max_size=40), st.booleans())
 def test_samples_equal_eventio(values, kept, suppressed):
     """Samples of all sizes; and with pixels left out, as ranges and as single pixels."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -15,7 +16,7 @@ from etendue.dataflow.pipeline import Pipeline
 from etendue.dataflow.plan import PARTITION_BYTES, Plan, make_plan, scan_inputs
 from etendue.dataflow.progress import progress
 from etendue.dataflow.run import Outcome, run
-from etendue.dataflow.source import Inputs, OnError
+from etendue.dataflow.source import Inputs, OnError, UnforeseenError
 from etendue.dataflow.stage import Stage
 from etendue.schema import Columns, Schema
 
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     import pandas
     import xarray
     from distributed import Client
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -85,8 +88,11 @@ class Flow:
 
     def plan(self, *, also_read: Iterable[str] = (), write: bool = True) -> Plan:
         """What a run would do; raises `PlanError` if it does not fit in memory."""
+        return self._plan(self.inputs, also_read, write)
+
+    def _plan(self, inputs: Inputs, also_read: Iterable[str], write: bool) -> Plan:
         return make_plan(
-            self.inputs,
+            inputs,
             self.pipeline,
             also_read=also_read,
             write=write,
@@ -95,6 +101,20 @@ class Flow:
             memory_limit=self.memory_limit,
             on_error=self.on_error,
         )
+
+    def _run[T](
+        self, execute: Callable[[Plan], T], *, also_read: Iterable[str] = (), write: bool = True
+    ) -> T:
+        """Plan and execute; streams that were not scanned yet are read without that, if it works."""
+        if self.on_error == "raise" and "inputs" not in self.__dict__:
+            inputs = scan_inputs(self.paths, look=True)
+            if inputs.counted:
+                self.__dict__["inputs"] = inputs
+            try:
+                return execute(self._plan(inputs, also_read, write))
+            except UnforeseenError as error:
+                log.warning("%s; all is scanned, and begun anew", error)
+        return execute(self._plan(self.inputs, also_read, write))
 
     def write(
         self,
@@ -132,44 +152,25 @@ class Flow:
         SourceError
             If an input is broken and ``on_error`` is ``raise``. Nothing is published then.
         """
-        from etendue.provenance import Record
-        from etendue.store import PassWriter
-
         requests = dict(histograms or {})
-        plan = self.plan(also_read=_reads(requests.values()))
-        record = Record.begin(plan)
-        attributes = {
-            "labels": _labels(plan.inputs),
-            "n_runs": sum(scan.n_runs for scan in plan.inputs.scans),
-            "pipeline": plan.pipeline.pipeline.config(),
-        }
-        written = plan.pipeline.written_schema
-        writer = PassWriter.create(str(store), tag, written, plan.static, len(plan.partitions), attributes)
-        try:
-            with progress(plan, quiet=quiet) as advance:
-                outcome = run(
-                    plan,
-                    writer=writer,
-                    requests=tuple(requests.values()),
-                    client=client,
-                    executor=executor,
-                    progress=advance,
-                )
-            rows = {t: n for t, n in outcome.rows.items() if t in written}
-            outcome.snapshot = writer.publish(rows, {"provenance": record.end(outcome)})
-        except BaseException:
-            writer.abandon()
-            raise
-        return Summary(plan, outcome, dict(zip(requests, outcome.histograms, strict=True)), str(store), tag)
+        where = {"client": client, "executor": executor}
+
+        def execute(plan: Plan) -> Summary:
+            return _write(plan, str(store), tag, requests, quiet, where)
+
+        return self._run(execute, also_read=_reads(requests.values()))
 
     def collect(
         self, *, client: Client | None = None, executor: Executor | None = None
     ) -> tuple[Plan, dict[str, Columns]]:
         """Run the pipeline and bring the written columns into memory, with the static tables."""
-        plan = self.plan()
-        with progress(plan) as advance:
-            outcome = run(plan, collect=True, client=client, executor=executor, progress=advance)
-        return plan, _joined(plan, outcome)
+
+        def execute(plan: Plan) -> tuple[Plan, dict[str, Columns]]:
+            with progress(plan) as advance:
+                outcome = run(plan, collect=True, client=client, executor=executor, progress=advance)
+            return plan, _joined(plan, outcome)
+
+        return self._run(execute)
 
     def compute(self, **where: Any) -> xarray.DataTree:
         """Run the pipeline and return the result in memory.
@@ -264,16 +265,19 @@ class Flow:
         executor: Executor | None = None,
     ) -> dict[str, hist.Hist]:
         """Fill several histograms in one sweep over the data; reads only what they need."""
-        plan = self.plan(also_read=_reads(requests.values()), write=False)
-        with progress(plan) as advance:
-            outcome = run(
-                plan,
-                requests=tuple(requests.values()),
-                client=client,
-                executor=executor,
-                progress=advance,
-            )
-        return dict(zip(requests, outcome.histograms, strict=True))
+
+        def execute(plan: Plan) -> dict[str, hist.Hist]:
+            with progress(plan) as advance:
+                outcome = run(
+                    plan,
+                    requests=tuple(requests.values()),
+                    client=client,
+                    executor=executor,
+                    progress=advance,
+                )
+            return dict(zip(requests, outcome.histograms, strict=True))
+
+        return self._run(execute, also_read=_reads(requests.values()), write=False)
 
     def __repr__(self) -> str:
         chain = " | ".join(["open", *(stage.name for stage in self.pipeline.stages)])
@@ -330,6 +334,37 @@ class Summary:
     def __str__(self) -> str:
         width = max(map(len, self.facts()))
         return "\n".join(f"{key:<{width}}  {value}" for key, value in self.facts().items())
+
+
+def _write(
+    plan: Plan,
+    store: str,
+    tag: str,
+    requests: Mapping[str, Any],
+    quiet: bool | None,
+    where: Mapping[str, Any],
+) -> Summary:
+    """Run a plan into a pass of a store; see `Flow.write`."""
+    from etendue.provenance import Record
+    from etendue.store import PassWriter
+
+    record = Record.begin(plan)
+    attributes = {
+        "labels": _labels(plan.inputs),
+        "n_runs": sum(scan.n_runs for scan in plan.inputs.scans),
+        "pipeline": plan.pipeline.pipeline.config(),
+    }
+    written = plan.pipeline.written_schema
+    writer = PassWriter.create(store, tag, written, plan.static, len(plan.partitions), attributes)
+    try:
+        with progress(plan, quiet=quiet) as advance:
+            outcome = run(plan, writer=writer, requests=tuple(requests.values()), progress=advance, **where)
+        rows = {t: n for t, n in outcome.rows.items() if t in written}
+        outcome.snapshot = writer.publish(rows, {"provenance": record.end(outcome)}, outcome.numbers)
+    except BaseException:
+        writer.abandon()
+        raise
+    return Summary(plan, outcome, dict(zip(requests, outcome.histograms, strict=True)), store, tag)
 
 
 def _joined(plan: Plan, outcome: Outcome) -> dict[str, Columns]:

@@ -10,15 +10,26 @@ from pathlib import Path
 
 import numpy as np
 
+from etendue.dataflow.memory import reuse_freed_memory
 from etendue.dataflow.partition import Failure
 from etendue.dataflow.pipeline import CheckedPipeline, Pipeline
-from etendue.dataflow.source import Inputs, OnError, Scan, SourceError, find_source, unify
+from etendue.dataflow.source import (
+    Inputs,
+    OnError,
+    Scan,
+    SourceError,
+    StreamSource,
+    find_source,
+    unify,
+)
 from etendue.schema import Columns, Schema
 
 #: Raw bytes of a partition, unless told otherwise: some 800 LST readouts.
 PARTITION_BYTES = 128 << 20
 #: Partitions are joined into one task up to this many raw bytes.
 SPAN_BYTES = 1 << 30
+#: Partitions of a stream that has not been scanned, relative to what is expected: at most this.
+RESERVE = 4
 #: What a process needs besides its partitions: the interpreter, libraries and compiled kernels.
 BASE_BYTES = 300 << 20
 
@@ -50,6 +61,8 @@ class Plan:
         Memory that one process is expected to need.
     on_error : {"raise", "skip"}
         What to do about broken input.
+    partition_bytes : int
+        What the partitions are cut to.
     """
 
     inputs: Inputs
@@ -59,6 +72,7 @@ class Plan:
     workers: int
     peak_bytes: int
     on_error: OnError
+    partition_bytes: int = PARTITION_BYTES
 
     @property
     def raw_bytes(self) -> int:
@@ -81,13 +95,16 @@ class Plan:
         """The plan in a few lines, for people."""
         top = self.inputs.schema.top.name
         readouts = {t.name: self.rows(t.name) for t in self.inputs.schema.children(top)}
-        return {
-            "inputs": f"{len(self.inputs.scans)} ({_bytes(sum(s.size for s in self.inputs.scans))})",
+        counts = {
             top: f"{self.rows(top):,}",
             **{name: f"{count:,}" for name, count in readouts.items()},
-            "spans": f"{len(self.spans):,}",
             "partitions": f"{len(self.partitions):,}",
             "raw bytes": _bytes(self.raw_bytes),
+        }
+        return {
+            "inputs": f"{len(self.inputs.scans)} ({_bytes(sum(s.size for s in self.inputs.scans))})",
+            **(counts if self.inputs.counted else {top: "not counted before they are read"}),
+            "spans": f"{len(self.spans):,}",
             "peak memory": f"{_bytes(self.peak_bytes)} with {self.workers} at a time",
         }
 
@@ -105,8 +122,17 @@ def expand(inputs: Iterable[str | Path]) -> list[str]:
     return sorted({str(path) for path in inputs})
 
 
-def scan_inputs(inputs: Iterable[str | Path], on_error: OnError = "raise") -> Inputs:
+def scan_inputs(inputs: Iterable[str | Path], on_error: OnError = "raise", *, look: bool = False) -> Inputs:
     """Scan inputs, several at a time, and fit them into one run.
+
+    Parameters
+    ----------
+    inputs : iterable of path
+        The inputs.
+    on_error : {"raise", "skip"}
+        What to do about broken input.
+    look : bool
+        Whether to look only at the start of streams; their rows are not counted then.
 
     Raises
     ------
@@ -117,9 +143,14 @@ def scan_inputs(inputs: Iterable[str | Path], on_error: OnError = "raise") -> In
     if not paths:
         raise PlanError("no input: name at least one file")
 
+    reuse_freed_memory()
+
     def scan(path: str) -> Scan | Failure:
         try:
-            return find_source(path).scan(path, on_error)
+            source = find_source(path)
+            if look and isinstance(source, StreamSource):
+                return source.look(path)
+            return source.scan(path, on_error)
         except SourceError as error:
             if on_error == "raise":
                 raise
@@ -192,18 +223,24 @@ def make_plan(
             f"({workers} partitions of {_bytes(largest)} at a time); {advice}"
         )
     spans = _spans(partitions, inputs.scans, workers)
-    return Plan(inputs, checked, partitions, spans, workers, peak, on_error)
+    return Plan(inputs, checked, partitions, spans, workers, peak, on_error, partition_bytes)
 
 
 def _cut_all(inputs: Inputs, checked: CheckedPipeline, partition_bytes: int) -> Iterator[np.ndarray]:
     for number, (scan, rename) in enumerate(zip(inputs.scans, inputs.renames, strict=True)):
+        if not scan.counted:
+            # Numbers for all the partitions that may come; those without are left out in the end.
+            n_partitions = RESERVE * (1 + scan.expected_bytes // max(partition_bytes, 1))
+            n_bytes = min(partition_bytes, RESERVE * scan.expected_bytes)
+            yield np.full(n_partitions, np.array((number, 0, 0, n_bytes), PARTITION))
+            continue
         rows = {rename.get(name, name): counts for name, counts in scan.rows.items()}
         n_blocks = len(next(iter(rows.values()))) if rows else 0
         if n_blocks == 0:
             continue
         weight = np.zeros(n_blocks, dtype=np.int64)
         for table, counts in rows.items():
-            weight += counts * _row_bytes(inputs.schema, table, checked.read)
+            weight += counts * row_bytes(inputs.schema, table, checked.read)
         # A new partition starts where the bytes so far pass a multiple of the partition size.
         bins = (np.cumsum(weight) - weight) // max(partition_bytes, 1)
         first = np.flatnonzero(np.diff(bins, prepend=-1))
@@ -230,7 +267,8 @@ def _spans(partitions: np.ndarray, scans: Sequence[Scan], workers: int) -> np.nd
     return spans
 
 
-def _row_bytes(schema: Schema, table: str, names: frozenset[str]) -> int:
+def row_bytes(schema: Schema, table: str, names: frozenset[str]) -> int:
+    """Bytes of one row of a table, of the columns in ``names``."""
     declared = schema[table]
     return sum(
         variable.row_bytes(declared.sizes)
@@ -249,13 +287,13 @@ def _growth(inputs: Inputs, checked: CheckedPipeline) -> float:
     schema = checked.schema
     worst = 1.0
     for table in (t for t in schema.values() if t.role == "rows"):
-        read = _row_bytes(schema, table.name, checked.read)
+        read = row_bytes(schema, table.name, checked.read)
         if read == 0:
             continue
         live, there = [read], set(checked.read)
         for position, made in enumerate(checked.provided):
             there |= {n for n in made if n in checked.written or not schema.variable(n).bulk}
-            live.append(_row_bytes(schema, table.name, frozenset(there)))
+            live.append(row_bytes(schema, table.name, frozenset(there)))
             there &= checked.live_after[position]
         in_flight = max(
             (v.row_bytes(table.sizes) for v in table.variables.values()

@@ -35,11 +35,12 @@ def progress(plan: Plan, *, quiet: bool | None = None) -> Iterator[Callable[[Don
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
     top = plan.inputs.schema.top.name
-    total = plan.rows(top)
+    total = plan.rows(top) if plan.inputs.counted else None
+    of_total = "/{task.total:,.0f}" if plan.inputs.counted else ""
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
-        TextColumn(f"{{task.completed:,.0f}}/{{task.total:,.0f}} {top}"),
+        TextColumn(f"{{task.completed:,.0f}}{of_total} {top}"),
         TextColumn("{task.fields[rate]}"),
         TimeElapsedColumn(),
         TimeRemainingColumn(),

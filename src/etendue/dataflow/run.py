@@ -7,10 +7,11 @@ collected for a notebook.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import islice
 from time import perf_counter, thread_time
 from typing import TYPE_CHECKING, Any
 
@@ -18,8 +19,16 @@ import numpy as np
 
 from etendue.dataflow.memory import give_back_memory, reuse_freed_memory
 from etendue.dataflow.partition import Failure, Partition, Receipt
-from etendue.dataflow.plan import Plan
-from etendue.dataflow.source import Inputs, OnError, get_source, rename_path, renamed_partition
+from etendue.dataflow.plan import Plan, row_bytes
+from etendue.dataflow.source import (
+    Inputs,
+    OnError,
+    SourceError,
+    UnforeseenError,
+    get_source,
+    rename_path,
+    renamed_partition,
+)
 from etendue.schema import Columns
 
 if TYPE_CHECKING:
@@ -44,6 +53,7 @@ class Work:
     requests: tuple[Request, ...]
     on_error: OnError
     collect: bool
+    partition_bytes: int
 
 
 @dataclass(frozen=True)
@@ -62,6 +72,7 @@ class Done:
 
     receipts: list[Receipt]
     writer: ChunkWriter | None = None
+    sha256: dict[int, str] = field(default_factory=dict)
     payload: Payload | None = None
     tables: list[dict[str, Columns]] = field(default_factory=list)
 
@@ -86,6 +97,10 @@ class Outcome:
         Collected partitions by number, if they were asked for.
     snapshot : str
         The store's snapshot, if a pass was written.
+    numbers : int array
+        Of the partitions that there were, if they were not all known before; as ``rows`` and the others.
+    sha256 : dict of int to str
+        Checksums of inputs that were taken while they were read, by the number of the scan.
     """
 
     rows: dict[str, np.ndarray]
@@ -96,6 +111,8 @@ class Outcome:
     histograms: list[Any] = field(default_factory=list)
     tables: dict[int, dict[str, Columns]] = field(default_factory=dict)
     snapshot: str = ""
+    numbers: np.ndarray | None = None
+    sha256: dict[int, str] = field(default_factory=dict)
 
     @property
     def events_lost(self) -> int:
@@ -106,26 +123,53 @@ class Outcome:
 def run_span(work: Work, task: Task) -> Done:
     """Process the partitions of one span; runs on a worker."""
     reuse_freed_memory()
-    scan = work.inputs.scans[task.scan]
-    columns = _source_columns(work, task.scan)
     done = Done([], task.writer)
     with _accumulator(work.requests) as accumulator:
-        partitions = get_source(scan.source).read(scan, task.ranges, columns, work.on_error)
-        for local in range(len(task.ranges)):
-            done.receipts.append(_process(work, task, partitions, local, accumulator, done))
+        source = _read(work, task)
+        partitions = iter(source)
+        while (
+            receipt := _process(work, task, partitions, len(done.receipts), accumulator, done)
+        ) is not None:
+            done.receipts.append(receipt)
+        scan = work.inputs.scans[task.scan]
+        if not scan.counted:
+            done.sha256[task.scan] = source.sha256
+        elif len(done.receipts) < len(task.ranges):
+            n, expected = len(done.receipts), len(task.ranges)
+            raise SourceError(scan.path, f"after {n} partitions", f"expected {expected}: scan it anew")
         if accumulator is not None:
             done.payload = accumulator.payload()
     return done
 
 
+def _read(work: Work, task: Task) -> Iterable[Partition]:
+    """The partitions of a span, as they are read."""
+    scan = work.inputs.scans[task.scan]
+    source, columns = get_source(scan.source), _source_columns(work, task.scan)
+    if scan.counted:
+        return source.read(scan, task.ranges, columns, work.on_error)
+    rename = work.inputs.renames[task.scan]
+    weights = {
+        name: row_bytes(work.inputs.schema, rename_path(name, rename), work.pipeline.read)
+        for name in scan.rows
+    }
+    return source.stream(scan, weights, work.partition_bytes, columns)
+
+
 def _process(
     work: Work, task: Task, partitions: Iterator[Partition], local: int, accumulator: Any, done: Done
-) -> Receipt:
-    """Read one partition, run the chain on it, and write and fill what comes out."""
+) -> Receipt | None:
+    """Read one partition, run the chain on it, and write and fill what comes out; None at the end."""
     clock = _Clock()
-    # Nobody but the chain holds the partition, so that raw samples go as soon as they were used.
     number = task.first_number + local
-    source_partition = [renamed_partition(next(partitions), work.inputs, task.scan, number)]
+    # Nobody but the chain holds the partition, so that raw samples go as soon as they were used.
+    source_partition = [
+        renamed_partition(found, work.inputs, task.scan, number) for found in islice(partitions, 1)
+    ]
+    if not source_partition:
+        return None
+    if local == len(task.ranges):
+        raise UnforeseenError(f"{work.inputs.scans[task.scan].path}: more partitions than expected")
     clock("read")
     partition, rows_read, seconds = work.pipeline.apply(source_partition.pop())
     clock.skip()
@@ -236,7 +280,7 @@ def run(
     """
     start = perf_counter()
     reuse_freed_memory()  # before the threads of a pool get arenas of their own
-    work = Work(plan.inputs, plan.pipeline, tuple(requests), plan.on_error, collect)
+    work = Work(plan.inputs, plan.pipeline, tuple(requests), plan.on_error, collect, plan.partition_bytes)
     collector = _Collector(plan, writer, work.requests)
     with _pool(plan, client, executor) as (pool, shared, window):
         argument = shared(work)
@@ -296,6 +340,7 @@ class _Collector:
             {name: np.zeros(n_partitions, np.int64) for name in names},
             failures=list(plan.inputs.failures),
         )
+        self.seen = np.zeros(n_partitions, bool)
         self.plan = plan
         self.writer = writer
         self.uncommitted: list[ChunkWriter] = []
@@ -307,7 +352,9 @@ class _Collector:
 
     def add(self, done: Done) -> None:
         outcome = self.outcome
+        outcome.sha256 |= done.sha256
         for receipt in done.receipts:
+            self.seen[receipt.number] = True
             for table, n in receipt.rows.items():
                 outcome.rows[table][receipt.number] = n
             for table, n in receipt.rows_read.items():
@@ -322,17 +369,20 @@ class _Collector:
         if done.writer is not None:
             self.uncommitted.append(done.writer)
             if len(self.uncommitted) >= COMMIT_SPANS:
-                self.commit()
+                self.merge()
+                self.writer.commit(f"{COMMIT_SPANS} spans")
 
-    def commit(self) -> None:
+    def merge(self) -> None:
         if self.uncommitted:
             self.writer.merge(self.uncommitted)
-            self.writer.commit(f"{len(self.uncommitted)} spans")
             self.uncommitted = []
 
     def finish(self) -> Outcome:
-        if self.writer is not None:
-            self.commit()
+        self.merge()  # committed when the pass is published
+        if not self.seen.all():
+            self.outcome.numbers = np.flatnonzero(self.seen)
+            for rows in (self.outcome.rows, self.outcome.rows_read):
+                rows |= {name: n[self.seen] for name, n in rows.items()}
         if self.accumulator is not None:
             self.outcome.histograms = self.accumulator.results()
         return self.outcome

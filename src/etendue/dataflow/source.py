@@ -25,6 +25,10 @@ OnError = Literal["raise", "skip"]
 RUN = "run"
 
 
+class UnforeseenError(ValueError):
+    """A stream that goes on otherwise than it began, so that it has to be scanned before it is read."""
+
+
 class SourceError(ValueError):
     """An input that cannot be read: says which file, where in it, what was expected, what to do."""
 
@@ -65,6 +69,12 @@ class Scan:
         Runs that the input holds.
     failures : tuple of Failure
         What the scan found broken.
+    sha256 : str
+        SHA-256 of the input in hexadecimal, if the scan has read all of it.
+    snapshot : str
+        What a store held when it was scanned, by the id of its snapshot.
+    expected_bytes : int, optional
+        Set by `StreamSource.look`, which counts no rows: about what all columns will have.
     """
 
     path: str
@@ -77,6 +87,14 @@ class Scan:
     size: int = 0
     n_runs: int = 1
     failures: tuple[Failure, ...] = ()
+    sha256: str = ""
+    snapshot: str = ""
+    expected_bytes: int | None = None
+
+    @property
+    def counted(self) -> bool:
+        """Whether ``rows`` are counted; if not, they are empty."""
+        return self.expected_bytes is None
 
 
 @runtime_checkable
@@ -131,6 +149,52 @@ class Source(Protocol):
         ...
 
 
+class Stream(Protocol):
+    """The partitions of a stream, as they come; at their end, ``sha256`` is that of the input."""
+
+    sha256: str
+
+    def __iter__(self) -> Iterator[Partition]: ...
+
+
+@runtime_checkable
+class StreamSource(Source, Protocol):
+    """A source that can also read an input from its start to its end without a scan before.
+
+    What is packed is unpacked once then, and not twice. For input that is expected to be whole: with
+    ``on_error`` ``skip`` it is scanned, which finds what cannot be trusted.
+    """
+
+    def look(self, path: str) -> Scan:
+        """Look at the start of an input: its tables, and ``expected_bytes``. Errors as `Source.scan`."""
+        ...
+
+    def stream(
+        self, scan: Scan, row_bytes: Mapping[str, int], partition_bytes: int, columns: frozenset[str]
+    ) -> Stream:
+        """Read all blocks, cut into the partitions that a plan would have made of a scan.
+
+        Parameters
+        ----------
+        scan : Scan
+            What `look` returned.
+        row_bytes : mapping of str to int
+            Bytes that a row of each table counts for.
+        partition_bytes : int
+            A new partition starts where the bytes so far pass a multiple of this.
+        columns : frozenset of str
+            See `Source.read`.
+
+        Raises
+        ------
+        SourceError
+            If the input is broken.
+        UnforeseenError
+            If its tables are others than those of its start.
+        """
+        ...
+
+
 @dataclass(frozen=True)
 class Inputs:
     """Many scans as one run: one schema, static tables for all, and each scan's new names.
@@ -145,6 +209,11 @@ class Inputs:
     renames: tuple[Mapping[str, str], ...]
     first_run: tuple[int, ...]
     failures: tuple[Failure, ...] = ()
+
+    @property
+    def counted(self) -> bool:
+        """Whether the rows of all inputs are counted."""
+        return all(scan.counted for scan in self.scans)
 
 
 @cache
@@ -170,7 +239,7 @@ def find_source(path: str) -> Source:
         source = get_source(name)
         if source.accepts(path):
             return source
-    if "://" not in path and not Path(path).exists():
+    if "://" not in path and not Path(file_of(path)).exists():
         raise SourceError(path, "file", "there is no such file")
     raise SourceError(
         path,
@@ -178,6 +247,11 @@ def find_source(path: str) -> Source:
         f"not a kind of file that any source knows (there are {', '.join(sorted(_registered()))}); "
         "check that it is raw data and complete, or install the package that reads it",
     )
+
+
+def file_of(path: str) -> str:
+    """The file of an input, whose path may name a part of it: ``run.root#L1``."""
+    return path if Path(path).exists() else path.rpartition("#")[0] or path
 
 
 def unify(scans: Iterable[Scan]) -> Inputs:

@@ -79,7 +79,7 @@ def decode_samples(
     pixels : int64 array
         Pixels that have samples, in their order.
     limit : int
-        Greatest value that a sample can have.
+        Greatest value that a sample can have: a power of two less one.
     out : unsigned array, shape (n_gains, n_samples, n_pixels)
         Set where there are samples.
 
@@ -89,30 +89,31 @@ def decode_samples(
         Position after the last sample; -1 if there are too few bytes or a value is out of its range.
     """
     n_gains, n_samples, _ = out.shape
+    # Unsigned, or each index would be looked at for being negative: that takes as long as the rest.
+    here, last, one = np.uint64(at), np.uint64(stop), np.uint64(1)
+    too_large = ~np.int64(limit)
     for gain in range(n_gains):
+        plane = out[gain]
         for pixel in pixels:
-            value = 0
-            for sample in range(n_samples):
-                if at + 2 > stop:  # the last bytes: with all checks
-                    code, at = read_varint(data, at, stop)
+            value = seen = np.int64(0)
+            for sample in range(np.uint64(n_samples)):
+                code = np.int64(data[here]) if here + one < last else 0xFF
+                if code < 0x80:
+                    here += one
+                elif code < 0xC0:
+                    code = (code & 0x3F) << 8 | np.int64(data[here + one])
+                    here += np.uint64(2)
+                else:  # longer, or the last bytes: with all checks
+                    code, at = read_varint(data, np.int64(here), stop)
                     if at < 0:
                         return -1
-                else:
-                    code = np.int64(data[at])
-                    if code < 0x80:
-                        at += 1
-                    elif code < 0xC0:
-                        code = (code & 0x3F) << 8 | np.int64(data[at + 1])
-                        at += 2
-                    else:
-                        code, at = read_varint(data, at, stop)
-                        if at < 0:
-                            return -1
+                    here = np.uint64(at)
                 value += (code >> 1) ^ -(code & 1)
-                if value < 0 or value > limit:
-                    return -1
-                out[gain, sample, pixel] = value
-    return at
+                seen |= value
+                plane[sample, np.uint64(pixel)] = value
+            if seen & too_large:
+                return -1
+    return np.int64(here)
 
 
 @kernel

@@ -33,6 +33,7 @@ from etendue.iact.sources.simtel.objects import (
     array,
     unpack,
 )
+from etendue.iact.sources.simtel.stream import Note, ignore
 from etendue.iact.sources.simtel.walk import Damage, ObjectWalk
 
 HISTOGRAMS, TELESCOPE_DATA, PHOTOELECTRONS = 100, 1204, 1208
@@ -112,6 +113,8 @@ class EventWalk:
         The file.
     on_error : {"raise", "skip"}
         Whether to go on after what is broken.
+    note : callable, optional
+        Called with the bytes of the file as they are read.
 
     Raises
     ------
@@ -119,10 +122,10 @@ class EventWalk:
         If the header cannot be read, or anything is broken and ``on_error`` is ``raise``.
     """
 
-    def __init__(self, path: str, on_error: OnError) -> None:
+    def __init__(self, path: str, on_error: OnError, note: Note = ignore) -> None:
         self.path = path
         self.on_error = on_error
-        walk = iter(ObjectWalk(path))
+        walk = iter(ObjectWalk(path, note))
         self.header = read_header(walk, path)
         self.n_events = 0
         self.n_without_id = 0

@@ -5,12 +5,16 @@ from __future__ import annotations
 import logging
 import os
 from array import array
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import islice
 
 import numpy as np
 
 from etendue.dataflow.partition import Failure, Partition
-from etendue.dataflow.source import OnError, Scan, SourceError
+from etendue.dataflow.source import OnError, Scan, SourceError, UnforeseenError
 from etendue.iact.sources.simtel.columns import (
     CalibrationRow,
     Calibrations,
@@ -19,11 +23,14 @@ from etendue.iact.sources.simtel.columns import (
 )
 from etendue.iact.sources.simtel.events import EventWalk, RawEvent, Readout
 from etendue.iact.sources.simtel.objects import ObjectError
-from etendue.iact.sources.simtel.stream import is_eventio
+from etendue.iact.sources.simtel.stream import Checksum, Note, ignore, is_eventio
 from etendue.iact.sources.simtel.tables import Labels, schema, static
-from etendue.schema import Columns
+from etendue.schema import Columns, Schema
 
 _CHANGED = "the file is not what it was when it was scanned; scan it anew"
+
+#: Events to look at for what a file holds.
+LOOK = 4
 
 log = logging.getLogger(__name__)
 
@@ -52,16 +59,17 @@ class SimtelSource:
         SourceError
             If the header cannot be read, or if anything is broken and ``on_error`` is ``raise``.
         """
-        walk = EventWalk(path, on_error)
+        checksum = Checksum()
+        walk = EventWalk(path, on_error, checksum.add)
         readouts, ends = array("q"), array("q")
         for event in walk:
             if isinstance(event, RawEvent):
                 for readout in event.readouts:
                     readouts.extend((event.number, readout.tel_id, readout.n_samples))
                 ends.append(event.found.end)
-        n_events = walk.n_trusted(ends)
+        n_events, size = walk.n_trusted(ends), os.path.getsize(path)
         if n_events == 0:
-            log.warning("%s: %d telescopes in the header, but no events", path, len(walk.header.cameras))
+            _warn_of_no_events(path, walk)
         events, *kinds = np.array(readouts, dtype=np.int64).reshape(-1, 3).T
         kept = events < n_events
         seen, kind = np.unique(np.stack(kinds, axis=1)[kept], axis=0, return_inverse=True)
@@ -78,8 +86,9 @@ class SimtelSource:
             rows=rows,
             labels=labels.fingerprints,
             splittable=False,
-            size=os.path.getsize(path),
+            size=size,
             failures=walk.failures(),
+            sha256=checksum.of_whole(size),
         )
 
     def read(
@@ -94,13 +103,62 @@ class SimtelSource:
         for number, (first, stop) in enumerate(ranges):
             yield reader.partition(number, first, stop)
 
+    def look(self, path: str) -> Scan:
+        """Read the header and the first events; see `StreamSource.look`."""
+        packed = Checksum()
+        walk = EventWalk(path, "raise", packed.add)
+        events = list(islice((found for found in walk if isinstance(found, RawEvent)), LOOK))
+        if not events:
+            _warn_of_no_events(path, walk)
+        seen = {(readout.tel_id, readout.n_samples) for event in events for readout in event.readouts}
+        labels = Labels.of(walk.header.cameras, sorted(seen))
+        tables, size = schema(labels), os.path.getsize(path)
+        return Scan(
+            path=path,
+            source=self.name,
+            schema=tables,
+            static=static(walk.header, labels),
+            rows={name: np.zeros(0, dtype=np.int64) for name in ("events", *labels.fingerprints)},
+            labels=labels.fingerprints,
+            size=size,
+            expected_bytes=int(size * _expansion(events, tables, labels, packed.n_bytes)),
+        )
+
+    def stream(
+        self, scan: Scan, row_bytes: Mapping[str, int], partition_bytes: int, columns: frozenset[str]
+    ) -> _Stream:
+        """Read all events; see `StreamSource.stream`."""
+        return _Stream(scan, row_bytes, partition_bytes, columns)
+
+
+def _warn_of_no_events(path: str, walk: EventWalk) -> None:
+    log.warning("%s: %d telescopes in the header, but no events", path, len(walk.header.cameras))
+
+
+def _expansion(events: list[RawEvent], tables: Schema, labels: Labels, n_packed: int) -> float:
+    """Bytes of all columns of some events, relative to those that they have in the file."""
+    if not events:
+        return 0.0
+    first, last = events[0].found, events[-1].found
+    unpacked = last.end + last.data.size - last.stop
+    row_bytes = {
+        table.name: sum(v.row_bytes(table.sizes) for v in table.variables.values())
+        for table in tables.values()
+    }
+    n_bytes = sum(
+        row_bytes["events"]
+        + sum(row_bytes[labels.label(readout.tel_id, readout.n_samples)] for readout in event.readouts)
+        for event in events
+    )
+    return n_bytes / (last.end - first.offset) * unpacked / n_packed
+
 
 class _Reader:
     """One pass through a file, which gives its partitions in turn."""
 
-    def __init__(self, scan: Scan, columns: frozenset[str], on_error: OnError) -> None:
+    def __init__(self, scan: Scan, columns: frozenset[str], on_error: OnError, note: Note = ignore) -> None:
         self.scan, self.on_error = scan, on_error
-        self.walk = EventWalk(scan.path, on_error)
+        self.walk = EventWalk(scan.path, on_error, note)
         self.header = self.walk.header
         n_samples = {label: scan.schema[label].sizes["sample"] for label in scan.labels}
         self.labels = Labels(self.header.cameras, n_samples, scan.labels)
@@ -113,32 +171,43 @@ class _Reader:
     def partition(self, number: int, first: int, stop: int) -> Partition:
         """The events from ``first`` up to ``stop``, with what of the calibration is new in them."""
         n_rows = {label: int(self.scan.rows[label][first:stop].sum()) for label in self.scan.labels}
-        columns = PartitionColumns(self.header, self.scan.schema, n_rows, self._columns)
-        new: dict[str, list[CalibrationRow]] = {label: [] for label in self.scan.labels}
-        failures: list[Failure] = []
+        filling = self.begin(n_rows)
         while self._next_event < stop:
-            event = self._advance()
+            event = self.advance()
             if event is None:
-                failures.append(self._too_short(first, stop))
+                filling.failures.append(self._too_short(first, stop))
                 break
-            renewed = self.calibrations.renew(event.number)
-            if event.number < first:
-                continue
-            for label, rows in renewed.items():
-                new[label] += rows
-            try:
-                columns.add(event, [self._label(readout) for readout in event.readouts])
-            except ObjectError as error:
-                failures.append(self._lost(event, error))
+            self.take(event, filling, wanted=event.number >= first)
+        return self.finish(number, filling)
+
+    def begin(self, n_rows: dict[str, int]) -> _Filling:
+        """A partition without events, of so many readouts at most."""
+        return _Filling(PartitionColumns(self.header, self.scan.schema, n_rows, self._columns))
+
+    def take(self, event: RawEvent, filling: _Filling, wanted: bool = True) -> None:
+        """Take the next event into a partition, if it is wanted."""
+        renewed = self.calibrations.renew(event.number)
+        if not wanted:
+            return
+        for label, rows in renewed.items():
+            filling.calibration.setdefault(label, []).extend(rows)
+        try:
+            filling.columns.add(event, [self.label(readout) for readout in event.readouts])
+        except ObjectError as error:
+            filling.failures.append(self._lost(event, error))
+
+    def finish(self, number: int, filling: _Filling) -> Partition:
+        """The partition, when it has all its events."""
+        new = {label: filling.calibration.get(label, []) for label in self.scan.labels}
         return Partition(
             number=number,
             schema=self.scan.schema,
-            tables=columns.tables() | self._calibration(new),
+            tables=filling.columns.tables() | self._calibration(new),
             conditions=self._calibration(self.calibrations.rows),
-            failures=tuple(failures),
+            failures=tuple(filling.failures),
         )
 
-    def _advance(self) -> RawEvent | None:
+    def advance(self) -> RawEvent | None:
         """The next event; None if there are no more."""
         for found in self._found:
             if isinstance(found, RawEvent):
@@ -147,12 +216,17 @@ class _Reader:
             self.calibrations.note(found)
         return None
 
-    def _label(self, readout: Readout) -> str:
+    def label(self, readout: Readout) -> str:
         """Table of a readout that can be calibrated."""
         self.calibrations.check(readout.tel_id)
         key = (readout.tel_id, readout.n_samples)
         if key not in self._label_of:
             label = self.labels.label(*key)
+            if label is None and not self.scan.counted:
+                raise UnforeseenError(
+                    f"{self.scan.path}: telescope {readout.tel_id} has {readout.n_samples} samples, "
+                    "which is not what the file begins with"
+                )
             if label is None:
                 raise SourceError(self.scan.path, f"telescope {readout.tel_id}", _CHANGED)
             self._label_of[key] = label
@@ -179,3 +253,57 @@ class _Reader:
         if self.on_error == "raise":
             raise error
         return error.failure
+
+
+@dataclass
+class _Filling:
+    """A partition in the making."""
+
+    columns: PartitionColumns
+    calibration: dict[str, list[CalibrationRow]] = field(default_factory=dict)
+    failures: list[Failure] = field(default_factory=list)
+
+
+class _Stream:
+    """One pass through a file that was not scanned, cut into partitions on the way."""
+
+    def __init__(
+        self, scan: Scan, row_bytes: Mapping[str, int], partition_bytes: int, columns: frozenset[str]
+    ) -> None:
+        self.sha256 = ""
+        self._checksum = Checksum()
+        self._reader = _Reader(scan, columns, "raise", self._checksum.add)
+        self._row_bytes, self._partition_bytes = row_bytes, partition_bytes
+        self._n_bytes = 0
+        self._event: RawEvent | None = None
+
+    def __iter__(self) -> Iterator[Partition]:
+        number, self._event = 0, self._reader.advance()
+        while self._event is not None:
+            yield self._partition(number)
+            number += 1
+        self.sha256 = self._checksum.of_whole(self._reader.scan.size)
+
+    def _partition(self, number: int) -> Partition:
+        """The events up to the next multiple of the partition size."""
+        filling = self._reader.begin(self._capacity)
+        stop = (self._n_bytes // self._partition_bytes + 1) * self._partition_bytes
+        while self._event is not None and self._n_bytes < stop:
+            self._reader.take(self._event, filling)
+            self._n_bytes += self._weight(self._event)
+            self._event = self._reader.advance()
+        return self._reader.finish(number, filling)
+
+    def _weight(self, event: RawEvent) -> int:
+        readouts = sum(self._row_bytes[self._reader.label(readout)] for readout in event.readouts)
+        return self._row_bytes["events"] + readouts
+
+    @cached_property
+    def _capacity(self) -> dict[str, int]:
+        """Readouts of each camera that a partition can hold. Memory that is not written to costs nothing."""
+        labels = self._reader.labels
+        n_telescopes = Counter(label for tel_id in labels.cameras for label in labels.labels(tel_id))
+        return {
+            label: n_telescopes[label] + self._partition_bytes // max(1, self._row_bytes[label])
+            for label in labels.fingerprints
+        }

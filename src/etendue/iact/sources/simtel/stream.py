@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import bz2
-import zlib
+import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
 #: Marks the start of each top-level object; read as an integer, it tells the byte order.
 SYNC = b"\x37\x8a\x1f\xd4"
 SYNC_BIG_ENDIAN = SYNC[::-1]
 #: Packed bytes that are unpacked at once. Few, as an error costs all that they unpack to.
-PACKED_PIECE = 16 << 10
+PACKED_PIECE = 64 << 10
 PLAIN_PIECE = 1 << 20
 #: How far an error in the packed data can stay unnoticed, in unpacked bytes: a few blocks of each packing.
 SUSPECT = 1 << 20
 #: Whatever precedes an error of this kind may be wrong as well, back to the start of the packed data.
-CHECKSUM_ERRORS = ("incorrect data check", "incorrect length check", "checksum")
+CHECKSUM_ERROR = "checksum"
 
 
 class UnpackError(Exception):
@@ -37,7 +37,7 @@ class UnpackError(Exception):
 
 
 class Unpacker(Protocol):
-    """What `zlib`, `bz2` and `zstandard` have in common."""
+    """What `isal`, `bz2` and `zstandard` have in common."""
 
     eof: bool
     unused_data: bytes
@@ -54,6 +54,12 @@ class Packing:
     unpacker: Callable[[], Unpacker]
 
 
+def _gzip() -> Unpacker:
+    from isal import isal_zlib  # 2.5 times as fast as zlib
+
+    return isal_zlib.decompressobj(wbits=31)
+
+
 def _zstandard() -> Unpacker:
     import zstandard
 
@@ -61,7 +67,7 @@ def _zstandard() -> Unpacker:
 
 
 PACKINGS = (
-    Packing("gzip", b"\x1f\x8b", lambda: zlib.decompressobj(wbits=31)),
+    Packing("gzip", b"\x1f\x8b", _gzip),
     Packing("zstd", b"\x28\xb5\x2f\xfd", _zstandard),
     Packing("bzip2", b"BZh", bz2.BZ2Decompressor),
 )
@@ -76,8 +82,39 @@ def is_eventio(path: str) -> bool:
     return start.startswith((SYNC, SYNC_BIG_ENDIAN))
 
 
-def pieces(path: str) -> Iterator[bytes]:
+#: Called with the bytes of a file as they are in it, in order.
+Note = Callable[[bytes], object]
+
+
+def ignore(data: bytes) -> None:
+    """Note nothing."""
+
+
+class Checksum:
+    """SHA-256 of a file, taken of its bytes as they are read."""
+
+    def __init__(self) -> None:
+        self._digest = hashlib.sha256()
+        self.n_bytes = 0
+
+    def add(self, data: bytes) -> None:
+        self._digest.update(data)
+        self.n_bytes += len(data)
+
+    def of_whole(self, size: int) -> str:
+        """In hexadecimal, if so many bytes were read; else empty."""
+        return self._digest.hexdigest() if self.n_bytes == size else ""
+
+
+def pieces(path: str, note: Note = ignore) -> Iterator[bytes]:
     """The bytes of a file, unpacked, piece by piece.
+
+    Parameters
+    ----------
+    path : str
+        The file.
+    note : callable, optional
+        Called with the bytes as they are in the file, in order.
 
     Raises
     ------
@@ -91,9 +128,15 @@ def pieces(path: str) -> Iterator[bytes]:
         file.seek(0)
         packing = next((p for p in PACKINGS if start.startswith(p.magic)), None)
         if packing is not None:
-            yield from _unpacked(packing, iter(lambda: file.read(PACKED_PIECE), b""))
+            yield from _unpacked(packing, _noted(file, PACKED_PIECE, note))
         else:
-            yield from iter(lambda: file.read(PLAIN_PIECE), b"")
+            yield from _noted(file, PLAIN_PIECE, note)
+
+
+def _noted(file: BinaryIO, size: int, note: Note) -> Iterator[bytes]:
+    while data := file.read(size):
+        note(data)
+        yield data
 
 
 def _unpacked(packing: Packing, packed: Iterator[bytes]) -> Iterator[bytes]:
@@ -119,5 +162,5 @@ def _unpack(packing: Packing, unpacker: Unpacker, data: bytes, size: int) -> byt
     try:
         return unpacker.decompress(data)
     except Exception as error:  # each library raises its own kind
-        suspect = size if any(words in str(error) for words in CHECKSUM_ERRORS) else min(size, SUSPECT)
+        suspect = size if CHECKSUM_ERROR in str(error) else min(size, SUSPECT)
         raise UnpackError(f"the {packing.name} data is corrupted ({error})", suspect) from error

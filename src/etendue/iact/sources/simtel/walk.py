@@ -20,7 +20,14 @@ from etendue.iact.sources.simtel.objects import (
     find_objects,
     parse_header,
 )
-from etendue.iact.sources.simtel.stream import SYNC, SYNC_BIG_ENDIAN, UnpackError, pieces
+from etendue.iact.sources.simtel.stream import (
+    SYNC,
+    SYNC_BIG_ENDIAN,
+    Note,
+    UnpackError,
+    ignore,
+    pieces,
+)
 
 #: Bytes to have at hand; large enough that copying the rest of the last fill costs nothing.
 FILL = 1 << 20
@@ -58,12 +65,20 @@ class ObjectWalk:
 
     After damage it searches for the next marker that starts a whole object. It never holds more than
     one object and `FILL`.
+
+    Parameters
+    ----------
+    path : str
+        The file.
+    note : callable, optional
+        See `stream.pieces`.
     """
 
     path: str
+    note: Note = ignore
 
     def __iter__(self) -> Iterator[Object | Damage]:
-        self._pieces = pieces(self.path)
+        self._pieces = pieces(self.path, self.note)
         self._error: UnpackError | None = None
         self._ended = False
         self._buffer, self._at, self._offset = b"", 0, 0
