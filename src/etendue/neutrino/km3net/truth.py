@@ -129,7 +129,8 @@ class MatchTruth(Stage):
     """Give triggered events of a simulation the truth of the file that was simulated.
 
     A triggered event is of the simulated event that its ``trigger_counter`` counts to, if that happened in
-    the frame of the event. Where there is none, ``mc_is_matched`` is false and the rest NaN or 0.
+    the frame of the event. Where there is none, ``mc_is_matched`` is false and the rest NaN or 0. The particles'
+    times are in the frame, as those of calibrated hits.
     """
 
     file: str = Field(..., description="offline file (tree E) of the simulated events")
@@ -141,7 +142,7 @@ class MatchTruth(Stage):
             "mc_is_matched": ("bool", "", "whether the simulated event is known"),
             "mc_index": ("int64", "", "entry of the simulated event in its file; -1 if it is not known"),
             "mc_t": ("float64", "ns", "time of the simulated t = 0 in the run"),
-            "mc_time_offset": ("float64", "ns", "to be added to a simulated time for the time in the frame"),
+            "mc_time_offset": ("float64", "ns", "what was added to simulated times for times in the frame"),
             **_COLUMNS,
         }.items()
     }
@@ -166,5 +167,8 @@ class MatchTruth(Stage):
             column = np.full(len(index), np.nan if truth[name].dtype.kind == "f" else 0, truth[name].dtype)
             column[matched] = truth[name][index[matched]]
             found[name] = column
-        found["mc_time_offset"] = found["mc_t"] - (events["frame_index"] - 1) * FRAME_LENGTH
+        offset = found["mc_t"] - (events["frame_index"] - 1) * FRAME_LENGTH
+        for particle in PARTICLES:
+            found[f"mc_{particle}_t"] += offset
+        found["mc_time_offset"] = offset
         return {f"events/{name}": column for name, column in found.items()}
