@@ -2,93 +2,18 @@
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from etendue.iact.calibration import Calibrate
 from etendue.iact.camera import Geometry
-from etendue.iact.pulses import integration_correction
 from etendue.iact.traces import Integrate, interpolate
 from etendue.schema import SchemaError
 
 from .images import hexagonal_camera
 from .readouts import readout_partition, reference_readouts
-
-PIXELS = hexagonal_camera(6)
-TOY = Geometry.of(PIXELS)
-N_PIXELS = len(TOY.pixel_x)
-#: A pulse that lies within one sample, so that the correction is 1.
-SPIKE = {
-    "sampling_rate": np.array([1.0, 1.0]),
-    "reference_pulse_sample_width": np.array([0.25, 0.25]),
-    "reference_pulse_shape": np.tile(np.repeat([0.0, 1.0, 0.0, 0.0], 4), (2, 1)),
-}
-
-
-def calibration_of(n, n_gains=1, **columns):
-    shape = (n, n_gains, N_PIXELS)
-    default = {
-        "pedestal": np.full(shape, 300, dtype=np.float32),
-        "dc_to_pe": np.full(shape, 0.05, dtype=np.float32),
-        "time_shift": np.zeros(shape, dtype=np.float32),
-        "broken": np.zeros(shape, dtype=bool),
-    }
-    return default | columns
-
-
-def traces(n, n_samples=20, n_gains=1, seed=0):
-    """Noise with a pulse in each pixel, at any sample."""
-    rng = np.random.default_rng(seed)
-    sample, shape = np.arange(n_samples)[:, None], (n, n_gains, 1, N_PIXELS)
-    pulse = np.exp(-0.5 * ((sample - rng.uniform(0, n_samples, shape)) / 1.5) ** 2)
-    counts = rng.normal(300, 5, (n, n_gains, n_samples, N_PIXELS)) + rng.exponential(200, shape) * pulse
-    return np.clip(np.rint(counts), 0, 65535).astype(np.uint16)
-
-
-def random_calibration(n, n_gains=1, seed=0):
-    rng = np.random.default_rng(seed)
-    shape = (n, n_gains, N_PIXELS)
-    return calibration_of(
-        n,
-        n_gains,
-        pedestal=rng.normal(300, 2, shape).astype(np.float32),
-        dc_to_pe=rng.uniform(0.04, 0.06, shape).astype(np.float32),
-        time_shift=rng.normal(0, 1, shape).astype(np.float32),
-        broken=rng.random(shape) < 0.1,
-    )
-
-
-def run(r0, calibration=None, readout=SPIKE, evaluated=False, **options):
-    """Image and peak time of raw samples, by the stages."""
-    n, n_gains = r0.shape[:2]
-    calibration = calibration_of(n, n_gains) if calibration is None else calibration
-    partition = readout_partition({"r0_waveform": r0}, calibration, readout, PIXELS)
-    partition = partition.with_columns(Calibrate()(partition))
-    if evaluated:
-        partition = partition.with_columns({"toycam/waveform": np.asarray(partition["toycam/waveform"])})
-    made = Integrate(**options)(partition)
-    return made["toycam/image"], made["toycam/peak_time"]
-
-
-def plain(waveform, method="local_peak", window=7, shift=3, weight=0, broken=None):
-    """Charge and time of one readout [sample, pixel], by their definition in float64."""
-    waveform = waveform.astype(float)
-    broken = np.zeros(N_PIXELS, bool) if broken is None else broken
-    image, time = np.zeros(N_PIXELS), np.zeros(N_PIXELS)
-    for pixel in range(N_PIXELS):
-        sought = waveform[:, pixel]
-        if method == "neighbor_peak":
-            near = TOY.indices[TOY.indptr[pixel] : TOY.indptr[pixel + 1]]
-            sought = weight * sought * (not broken[pixel])
-            for other in near[~broken[near]]:
-                sought = sought + waveform[:, other]
-        peak = int(np.argmax(sought))
-        s = np.arange(max(peak - shift, 0), max(min(peak - shift + window, len(waveform)), 0))
-        x = waveform[s, pixel]
-        image[pixel] = x.sum()
-        time[pixel] = (s * x)[x > 0].sum() / x[x > 0].sum() if (x > 0).any() else peak
-    return image, time
+from .traces import N_PIXELS, PIXELS, SPIKE, TOY, calibration_of, random_calibration, run, traces
 
 
 def test_images_and_times_are_those_of_ctapipe(shared):
@@ -137,52 +62,6 @@ def test_weight_of_the_pixel_itself_is_that_of_ctapipe(weight):
         charge, centroid = extract_around_peak(turned, peak, 7, 3, 1.0)
         np.testing.assert_allclose(image[row], charge[0], rtol=1e-5, atol=1e-5)
         np.testing.assert_allclose(time[row], centroid[0], atol=1e-4)
-
-
-@pytest.mark.parametrize("method", ["local_peak", "neighbor_peak"])
-@given(
-    n_samples=st.integers(2, 33),
-    amplitude=st.sampled_from([1, 3, 50]),
-    window=st.integers(1, 12),
-    shift=st.integers(-3, 6),
-    weight=st.integers(0, 2),
-    seed=st.integers(0, 1000),
-)
-@settings(max_examples=40, deadline=None)
-def test_definition(method, n_samples, amplitude, window, shift, weight, seed):
-    """Small counts and equal gains, so that many samples are equally large: the first of them is taken."""
-    rng = np.random.default_rng(seed)
-    r0 = rng.integers(300 - amplitude, 300 + amplitude, (2, 1, n_samples, N_PIXELS)).astype(np.uint16)
-    calibration = calibration_of(2, broken=rng.random((2, 1, N_PIXELS)) < 0.2)
-    calibration["dc_to_pe"][:] = 0.25  # so that sums are exact in float64
-    options = {"method": method, "window": window, "shift": shift, "local_weight": weight}
-    image, time = run(r0, calibration, interpolate_broken=False, correct=False, **options)
-    for row in range(2):
-        waveform = (r0[row, 0].astype(float) - 300) * 0.25
-        expected = plain(waveform, method, window, shift, weight, calibration["broken"][row, 0])
-        np.testing.assert_allclose(image[row], expected[0], rtol=1e-6, atol=1e-5)
-        np.testing.assert_allclose(time[row], expected[1], rtol=1e-6, atol=1e-4)
-
-
-@pytest.mark.parametrize("at", [0, 1, 2, 3, 10, 16, 17, 18, 19])
-@pytest.mark.parametrize(("window", "shift"), [(7, 3), (5, 0), (4, 6), (3, -1)])
-def test_spike_on_a_step_gives_the_truncated_window(at, window, shift):
-    r0 = np.full((1, 1, 20, N_PIXELS), 310, dtype=np.uint16)
-    r0[0, 0, at] = 400
-    start, stop = max(at - shift, 0), min(max(at - shift + window, 0), 20)
-    n = max(stop - start, 0)
-    expected = 0.05 * (10 * n + 90 * (start <= at < stop))
-    for method in ("local_peak", "neighbor_peak"):
-        image, _ = run(r0, method=method, window=window, shift=shift)
-        np.testing.assert_allclose(image, expected, rtol=1e-6)
-
-
-@pytest.mark.parametrize("method", ["local_peak", "neighbor_peak"])
-@pytest.mark.parametrize("counts", [300, 200, 420])
-def test_flat_traces_have_their_peak_at_the_first_sample(counts, method):
-    image, time = run(np.full((1, 1, 20, N_PIXELS), counts, dtype=np.uint16), method=method)
-    np.testing.assert_allclose(image, (counts - 300) * 0.05 * 4, rtol=1e-6)  # samples 0 to 3
-    np.testing.assert_allclose(time, 1.5 if counts > 300 else 0, rtol=1e-6)
 
 
 def test_one_sample_is_the_charge():
@@ -274,31 +153,6 @@ def test_interpolation_is_the_mean_of_sound_neighbours():
     np.testing.assert_array_equal(image[0, others], before[0, others])
 
 
-@given(
-    width=st.integers(1, 40),
-    shift=st.integers(-2, 10),
-    pulse_step=st.sampled_from([0.1, 0.25, 0.2, 0.5, 1.0]),
-    rate=st.sampled_from([0.25, 0.5, 1.0, 1.024, 2.0]),
-    n=st.integers(30, 250),
-    seed=st.integers(0, 50),
-)
-@settings(max_examples=100, deadline=None)
-def test_correction_is_that_of_ctapipe(width, shift, pulse_step, rate, n, seed):
-    from ctapipe.image.extractor import integration_correction as reference
-
-    rng = np.random.default_rng(seed)
-    time = np.arange(n) * pulse_step
-    pulse = np.exp(-0.5 * ((time - rng.uniform(2, 12, (2, 1))) / rng.uniform(1, 3, (2, 1))) ** 2)
-    assume(n * pulse_step > 2 / rate)  # ctapipe cannot make a histogram without a whole sample,
-    assume(len(np.arange(0, n * pulse_step, pulse_step)) == n)  # or where rounding adds a sample
-    with np.errstate(divide="ignore"):
-        expected = reference(pulse, pulse_step, 1 / rate, width, shift)
-    expected[np.isinf(expected)] = 1  # the window misses the pulse
-    np.testing.assert_allclose(
-        integration_correction(pulse, pulse_step, 1 / rate, width, shift), expected, rtol=1e-9
-    )
-
-
 def test_correction_and_time_follow_each_pixels_gain_channel():
     readout = {
         "sampling_rate": np.array([2.0, 2.0]),
@@ -331,6 +185,40 @@ def test_windows_differ_by_telescope():
     for row, (w, s) in enumerate([(5, 2), (9, 4)]):
         expected, _ = run(r0[row : row + 1], window=w, shift=s)
         np.testing.assert_array_equal(made["toycam/image"][row], expected[0])
+
+
+@pytest.mark.parametrize("n_pixels", [7, 8, 16, 17, 31])
+def test_cameras_of_few_pixels(n_pixels):
+    """As many pixels as lanes or less: a part of a camera, integrated by each pixel's own peak."""
+    r0, calibration = traces(3, n_gains=2), random_calibration(3, n_gains=2)
+    r0[1, 0, 3, 2] = 5000
+    expected, times = run(r0, calibration, method="local_peak", interpolate_broken=False)
+    part = {name: np.ascontiguousarray(column[..., :n_pixels]) for name, column in calibration.items()}
+    partition = readout_partition(
+        {"r0_waveform": np.ascontiguousarray(r0[..., :n_pixels])}, part, SPIKE, PIXELS
+    )
+    partition = partition.with_columns(Calibrate()(partition))
+    made = Integrate(method="local_peak", interpolate_broken=False)(partition)
+    np.testing.assert_array_equal(made["toycam/image"], expected[:, :n_pixels])
+    np.testing.assert_array_equal(made["toycam/peak_time"], times[:, :n_pixels])
+
+
+def test_neighbours_in_a_camera_of_nine_pixels():
+    pixels = hexagonal_camera(3)
+    geometry = Geometry.of(pixels)
+    r0 = traces(2)[..., :9].copy()
+    calibration = {name: column[..., :9].copy() for name, column in calibration_of(2).items()}
+    calibration["dc_to_pe"][:] = 1 / 16  # so that no sums differ by rounding alone
+    partition = readout_partition({"r0_waveform": r0}, calibration, SPIKE, pixels)
+    partition = partition.with_columns(Calibrate()(partition))
+    image = Integrate(correct=False)(partition)["toycam/image"]
+    waveform = (r0[:, 0].astype(float) - 300) / 16
+    for pixel in range(9):
+        near = geometry.indices[geometry.indptr[pixel] : geometry.indptr[pixel + 1]]
+        peak = waveform[:, :, near].sum(axis=2).argmax(axis=1)
+        for row in range(2):
+            window = waveform[row, max(peak[row] - 3, 0) : peak[row] + 4, pixel]
+            assert image[row, pixel] == pytest.approx(window.sum(), rel=1e-5, abs=1e-4)
 
 
 def test_no_readouts():

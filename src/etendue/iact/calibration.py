@@ -67,15 +67,15 @@ def take_channel(by_gain: np.ndarray, channel: np.ndarray, out: np.ndarray) -> N
         Values of each gain channel.
     channel : uint8 array, shape (n_pixels,)
         Gain channel.
-    out : array, shape (n_pixels,)
+    out : array, shape (at least n_pixels,)
         The result.
     """
     row = by_gain[0]
-    for pixel in range(out.size):
+    for pixel in range(row.size):
         out[pixel] = row[pixel]
     for gain in range(1, by_gain.shape[0]):
         row = by_gain[gain]
-        for pixel in range(out.size):
+        for pixel in range(row.size):
             value, kept = row[pixel], out[pixel]
             out[pixel] = value if channel[pixel] == gain else kept
 
@@ -90,13 +90,13 @@ def select_samples(r0: np.ndarray, channel: np.ndarray, out: np.ndarray) -> None
         Samples of all gain channels.
     channel : uint8 array, shape (n_pixels,)
         Gain channel.
-    out : array, shape (n_samples, n_pixels)
+    out : array, shape (n_samples, at least n_pixels)
         The result.
     """
     for gain in range(r0.shape[0]):
         for sample in range(out.shape[0]):
             row, kept = r0[gain, sample], out[sample]
-            for pixel in range(kept.size):
+            for pixel in range(row.size):
                 new, old = row[pixel], kept[pixel]
                 kept[pixel] = new if channel[pixel] == gain else old
 

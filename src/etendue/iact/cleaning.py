@@ -13,17 +13,18 @@ from etendue.iact.camera import geometry_of
 from etendue.iact.schema import CAMERA
 from etendue.iact.telescopes import ByTelescope, values
 from etendue.kernel import kernel
+from etendue.lanes import BITS, count, fill, load
 from etendue.schema import Columns
 
-#: Pixels that `pixels_above` looks at together: few enough to find where light is, many enough for SIMD.
-BLOCK = 32
+#: What is known of a pixel while its image is cleaned, as bits of its level.
+ABOVE_BOUNDARY, ABOVE_PICTURE, IN_PICTURE, BESIDE_PICTURE, KEPT = 1, 2, 4, 8, 16
 
 
 @kernel
 def pixels_above(image: np.ndarray, threshold: float, pixels: np.ndarray) -> int:
     """List the pixels with ``image[pixel] >= threshold``; NaN is never above.
 
-    Most blocks of pixels hold none, which one vectorised comparison tells.
+    Most lanes of pixels hold none, which one comparison tells.
 
     Parameters
     ----------
@@ -39,27 +40,16 @@ def pixels_above(image: np.ndarray, threshold: float, pixels: np.ndarray) -> int
     int
         How many were found.
     """
+    n_lanes, limit = BITS // (8 * image.itemsize), fill(threshold, image.dtype)
     n_found = 0
-    for start in range(0, image.size, BLOCK):
-        block = image[start : start + BLOCK]
-        n_above = 0
-        for charge in block:
-            n_above += charge >= threshold
-        if n_above > 0:
-            for i in range(block.size):
-                if block[i] >= threshold:
-                    pixels[n_found] = start + i
-                    n_found += 1
+    for start in range(0, image.size, n_lanes):
+        stop = start + n_lanes
+        if stop <= image.size and count(load(image, start, image.dtype) >= limit) == 0:
+            continue
+        for pixel in range(start, min(stop, image.size)):
+            pixels[n_found] = pixel
+            n_found += image[pixel] >= threshold
     return n_found
-
-
-@kernel
-def _n_neighbours(pixel, level, bit, indptr, indices):
-    """Number of neighbours of a pixel whose level has a bit set."""
-    n = 0
-    for i in range(indptr[pixel], indptr[pixel + 1]):
-        n += (level[indices[i]] & bit) != 0
-    return n
 
 
 @kernel
@@ -105,32 +95,34 @@ def tailcuts_image(
     int
         How many pixels are kept.
     """
-    above_boundary, above_picture, in_picture = np.uint8(1), np.uint8(2), np.uint8(4)
     mask[:] = False
-    n_candidates = pixels_above(image, min(picture, boundary), pixels)
-    for pixel in pixels[:n_candidates]:
-        if image[pixel] >= boundary:
-            level[pixel] |= above_boundary
-        if image[pixel] >= picture:
-            level[pixel] |= above_picture
-    for pixel in pixels[:n_candidates]:
-        if level[pixel] & above_picture and (
-            keep_isolated or _n_neighbours(pixel, level, above_picture, indptr, indices) >= min_neighbors
-        ):
-            level[pixel] |= in_picture
-    for pixel in pixels[:n_candidates]:
-        mask[pixel] = (
-            level[pixel] & above_boundary and _n_neighbours(pixel, level, in_picture, indptr, indices) > 0
-        ) or (
-            level[pixel] & in_picture
-            and (keep_isolated or _n_neighbours(pixel, level, above_boundary, indptr, indices) > 0)
-        )
+    candidates = pixels[: pixels_above(image, min(picture, boundary), pixels)]
+    for pixel in candidates:
+        charge = image[pixel]
+        level[pixel] = (charge >= boundary) * ABOVE_BOUNDARY + (charge >= picture) * ABOVE_PICTURE
+    for pixel in candidates:
+        if level[pixel] & ABOVE_PICTURE:
+            n_above = 0
+            for other in indices[indptr[pixel] : indptr[pixel + 1]]:
+                n_above += (level[other] & ABOVE_PICTURE) != 0
+            if keep_isolated or n_above >= min_neighbors:
+                level[pixel] |= IN_PICTURE
+    for pixel in candidates:
+        if level[pixel] & IN_PICTURE:
+            beside = 0
+            for other in indices[indptr[pixel] : indptr[pixel + 1]]:
+                beside |= level[other]
+                level[other] |= BESIDE_PICTURE if level[other] else 0
+            if keep_isolated or beside & ABOVE_BOUNDARY:
+                level[pixel] |= KEPT
     n_kept = 0
-    for pixel in pixels[:n_candidates]:
+    boundary_pixel = ABOVE_BOUNDARY | BESIDE_PICTURE
+    for pixel in candidates:
+        kept = level[pixel] & KEPT != 0 or level[pixel] & boundary_pixel == boundary_pixel
         level[pixel] = 0
-        if mask[pixel]:
-            pixels[n_kept] = pixel
-            n_kept += 1
+        mask[pixel] = kept
+        pixels[n_kept] = pixel
+        n_kept += kept
     return n_kept
 
 
@@ -211,7 +203,7 @@ class Clean(TableStage):
 
     def process(self, table: str, columns: Columns, partition: Partition) -> Columns:
         """Clean the images of one camera type."""
-        image = columns["image"]
+        image = np.ascontiguousarray(columns["image"])
         geometry = geometry_of(partition.conditions, table)
         run = partition["events/run"][partition.owners(table)]
         picture, boundary, min_neighbors = (

@@ -105,7 +105,7 @@ class Scratch(NamedTuple):
     def of(n_pixels: int) -> Scratch:
         """Working memory for images of ``n_pixels``."""
         return Scratch(
-            np.empty((11, n_pixels)), np.empty(n_pixels, np.int32), np.zeros(n_pixels, dtype=np.bool_)
+            np.empty((13, n_pixels)), np.empty(n_pixels, np.int32), np.zeros(n_pixels, dtype=np.bool_)
         )
 
 
@@ -158,8 +158,9 @@ def parametrise_image(
         Output: holds defaults, which remain if the image cannot be parametrised.
     """
     n = pixels.size
-    values = scratch.values[:, :n]
-    x, y, charge, area, width, times = values[0], values[1], values[2], values[3], values[4], values[5]
+    values = scratch.values
+    x, y, charge, area = values[0][:n], values[1][:n], values[2][:n], values[3][:n]
+    width, times, longitudinal, transverse = values[4][:n], values[5][:n], values[6][:n], values[7][:n]
     size, n_negative = 0.0, 0
     for i in range(n):
         charge[i] = image[pixels[i]]
@@ -181,7 +182,6 @@ def parametrise_image(
     record.leakage_pixels_width_1, record.leakage_pixels_width_2 = border_1 / n, border_2 / n
     record.leakage_intensity_width_1, record.leakage_intensity_width_2 = leaked_1 / size, leaked_2 / size
 
-    longitudinal, transverse = values[6], values[7]
     _fill_hillas(x, y, charge, area, width, size, longitudinal, transverse, record)
     (
         record.intensity_max,
@@ -202,7 +202,7 @@ def parametrise_image(
         for i in range(n):
             times[i] = peak_time[pixels[i]]
         record.timing_slope, record.timing_intercept, record.timing_deviation = timing(
-            longitudinal, times, values[8], values[9], values[10], scratch.order[:n]
+            longitudinal, times, values[8:], scratch.order[:n]
         )
         (
             record.peak_time_max,
@@ -319,13 +319,13 @@ class Parametrise(TableStage):
         geometry = geometry_of(partition.conditions, table, self.frame)
         image, scratch = columns["image"], Scratch.of(columns["image"].shape[1])
         records = default_records(len(image), RECORD)
-        mask = columns["image_mask"].view(np.uint8)
+        mask = np.ascontiguousarray(columns["image_mask"]).view(np.uint8)
         parametrise(image, columns["peak_time"], mask, geometry, scratch, records)
         made = self._columns(records, true=False)
         if self.true_images and "true_image" in columns:
             image = columns["true_image"]
             records = default_records(len(image), TRUE_RECORD)
-            mask = (image > 0).view(np.uint8)
+            mask = np.ascontiguousarray(image > 0).view(np.uint8)
             parametrise(image, columns["peak_time"][:, :0], mask, geometry, scratch, records)
             made |= self._columns(records, true=True)
         return made

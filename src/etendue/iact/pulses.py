@@ -11,8 +11,9 @@ from typing import NamedTuple
 import numpy as np
 
 from etendue.iact.calibration import select_samples, take_channel
-from etendue.iact.peaks import local_peak, neighbour_peak
+from etendue.iact.peaks import TILE, highest_magnitudes, local_peak, neighbour_peak
 from etendue.kernel import kernel
+from etendue.lanes import BITS, MOST_LANES, fill, load, prefetch, store, where, within
 
 
 class Coefficients(NamedTuple):
@@ -21,7 +22,7 @@ class Coefficients(NamedTuple):
     Parameters
     ----------
     pedestal : float32 array
-        Baseline [adu].
+        Baseline [adu]; 0 in pixels that cannot be calibrated.
     dc_to_pe : float32 array
         Photo-electrons a count; NaN in pixels that cannot be calibrated.
     time_shift : float32 array
@@ -50,6 +51,7 @@ class Coefficients(NamedTuple):
             for array in (pedestal, dc_to_pe)
         ]
         factor = np.where(usable, dc_to_pe, np.float32(np.nan))
+        pedestal = np.where(usable, pedestal, np.float32(0))
         return Coefficients(pedestal, factor, time_shift, broken, np.stack(limits, axis=1))
 
 
@@ -73,66 +75,132 @@ class Windows(NamedTuple):
 
 
 @kernel
-def _add_sample(
-    charge: float, weight: float, moment: float, value: float, sample: float, inside: bool
-) -> tuple[float, float, float]:
-    value = value if inside else np.float32(0)
-    positive = max(value, np.float32(0))
-    return charge + value, weight + positive, moment + positive * sample
-
-
-@kernel
 def sum_window(
     samples: np.ndarray,
-    pedestal: np.ndarray,
+    ahead: np.ndarray,
+    base: np.ndarray,
     peak: np.ndarray,
     width: int,
     shift: int,
-    charge: np.ndarray,
-    weight: np.ndarray,
-    moment: np.ndarray,
+    sums: np.ndarray,
 ) -> None:
     """Sums over the window [peak - shift, peak - shift + width), cut at the ends of the trace.
 
-    With x_s = samples - pedestal: charge = sum(x_s), weight = sum(max(x_s, 0)) and
-    moment = sum(s max(x_s, 0)), so that moment / weight is the centroid of the positive samples.
+    With x_s = samples - base, and k = s - (peak - shift + width // 2) counted from the window's middle, the
+    rows of ``sums`` become: sum(x_s); and of positive x_s only, sum(x_s), sum(k x_s), sum(1), sum(k).
 
     Parameters
     ----------
     samples : uint16 or float32 array, shape (n_samples, n_pixels)
-        Samples.
-    pedestal : float32 array, shape (n_pixels,)
-        Baseline.
+        Samples of `MOST_LANES` pixels at least.
+    ahead : array like samples
+        Samples of the next readout, which are brought to the cache meanwhile.
+    base : float32 array, shape (n_pixels,)
+        Baseline without its fraction.
     peak : int16 array, shape (n_pixels,)
         Sample that the window is set to.
     width, shift : int
         Length of the window, and how far it starts before the peak, in samples.
-    charge, weight, moment : float32 array, shape (n_pixels,)
-        The results.
+    sums : int16 or float32 array, shape (5, n_pixels)
+        The results. Integers wrap on the way, which does not matter if the results fit.
     """
-    n_samples = samples.shape[0]
-    last = n_samples - 1
-    start = np.empty(peak.size, dtype=np.int16)
-    length = np.empty(peak.size, dtype=np.uint16)
-    for pixel in range(peak.size):
-        first = min(max(peak[pixel] - shift, 0), n_samples)
-        start[pixel] = first
-        length[pixel] = max(min(peak[pixel] - shift + width, n_samples) - first, 0)
-        charge[pixel] = weight[pixel] = moment[pixel] = 0
-    for s in range(0, n_samples, 4):
-        row_0, row_1 = samples[s], samples[min(s + 1, last)]
-        row_2, row_3 = samples[min(s + 2, last)], samples[min(s + 3, last)]
-        s_0, s_1, s_2, s_3 = np.int16(s), np.int16(s + 1), np.int16(s + 2), np.int16(s + 3)
-        f_0, f_1, f_2, f_3 = np.float32(s), np.float32(s + 1), np.float32(s + 2), np.float32(s + 3)
-        for pixel in range(peak.size):
-            q, w, m = charge[pixel], weight[pixel], moment[pixel]
-            first, n, base = start[pixel], length[pixel], pedestal[pixel]
-            # One comparison for both ends: before the window the unsigned difference is large.
-            q, w, m = _add_sample(q, w, m, np.float32(row_0[pixel]) - base, f_0, np.uint16(s_0 - first) < n)
-            q, w, m = _add_sample(q, w, m, np.float32(row_1[pixel]) - base, f_1, np.uint16(s_1 - first) < n)
-            q, w, m = _add_sample(q, w, m, np.float32(row_2[pixel]) - base, f_2, np.uint16(s_2 - first) < n)
-            q, w, m = _add_sample(q, w, m, np.float32(row_3[pixel]) - base, f_3, np.uint16(s_3 - first) < n)
-            charge[pixel], weight[pixel], moment[pixel] = q, w, m
+    n_samples, n_pixels = samples.shape
+    dtype = sums.dtype
+    n_lanes = BITS // (8 * sums.itemsize)
+    zero, one, half = fill(0, dtype), fill(1, dtype), fill(width // 2, dtype)
+    length, before = fill(width, dtype), fill(shift, dtype)
+    for block in range(0, n_pixels, n_lanes):
+        start = min(block, n_pixels - n_lanes)
+        baseline = load(base, start, dtype)
+        place = before - load(peak, start, dtype)
+        charge = weight = moment = number = places = zero
+        for s in range(n_samples):
+            prefetch(ahead[s], start)
+            value = load(samples[s], start, dtype) - baseline
+            inside = within(place, length)
+            positive = inside & (value > zero)
+            charge += where(inside, value, zero)
+            weight += where(positive, value, zero)
+            moment += where(positive, place * value, zero)
+            number += where(positive, one, zero)
+            places += where(positive, place, zero)
+            place += one
+        store(charge, sums[0], start)
+        store(weight, sums[1], start)
+        store(moment - half * weight, sums[2], start)
+        store(number, sums[3], start)
+        store(places - half * number, sums[4], start)
+
+
+@kernel
+def fits_short(highest: np.ndarray, base: np.ndarray, width: int) -> bool:
+    """Whether the sums of `sum_window` fit int16, of samples that are not negative nor above the highest."""
+    half = width // 2
+    reach = np.float32((2**15 - 1) // max(width, half * (half + 1) // 2))
+    n_beyond = 0
+    for pixel in range(base.size):
+        n_beyond += not (np.float32(highest[pixel]) - base[pixel] <= reach and base[pixel] <= reach)
+    return n_beyond == 0
+
+
+@kernel
+def _from_sums(sums, rest, dc_to_pe, peak, width, shift, n_samples, charge, centroid):
+    """Charge and centroid from the sums of samples less a baseline that lacked the rest."""
+    n, wanted_before, wanted_after = np.float32(n_samples), np.float32(shift), np.float32(width - shift)
+    middle = np.float32(width // 2 - shift)
+    for pixel in range(charge.size):
+        at = np.float32(peak[pixel])
+        before, after = min(at, wanted_before), min(n - at, wanted_after)
+        n_inside = max(before + after, np.float32(0))
+        charge[pixel] = (np.float32(sums[0, pixel]) - n_inside * rest[pixel]) * dc_to_pe[pixel]
+        weight = np.float32(sums[1, pixel]) - np.float32(sums[3, pixel]) * rest[pixel]
+        moment = np.float32(sums[2, pixel]) - np.float32(sums[4, pixel]) * rest[pixel]
+        mean = at + middle + moment / weight
+        centroid[pixel] = mean if weight * dc_to_pe[pixel] > 0 else at
+
+
+@kernel
+def charge_and_centroid(
+    samples: np.ndarray,
+    ahead: np.ndarray,
+    highest: np.ndarray,
+    pedestal: np.ndarray,
+    dc_to_pe: np.ndarray,
+    peak: np.ndarray,
+    width: int,
+    shift: int,
+    charge: np.ndarray,
+    centroid: np.ndarray,
+) -> None:
+    """Charge of each pixel in a window about its peak, and centroid of its positive samples.
+
+    Sums are made of the samples less the whole counts of the pedestal: of raw samples as integers, in 16
+    bits where they fit, which float32 would give as well; and the pedestal's fraction is subtracted after.
+
+    Parameters
+    ----------
+    samples, ahead, peak, width, shift
+        As for `sum_window`.
+    highest : array of the dtype of the samples, shape (n_pixels,)
+        Largest sample of each pixel.
+    pedestal, dc_to_pe : float32 array, shape (n_pixels,)
+        Baseline, and photo-electrons a count.
+    charge : float32 array, shape (n_pixels,)
+        Becomes the charge [pe].
+    centroid : float32 array, shape (n_pixels,)
+        Becomes the centroid in samples; the peak where no sample is positive.
+    """
+    n_samples, n_pixels = samples.shape
+    base = np.floor(pedestal)
+    rest = pedestal - base
+    if samples.itemsize == 2 and fits_short(highest, base, width):
+        short = np.empty((5, n_pixels), dtype=np.int16)
+        sum_window(samples, ahead, base, peak, width, shift, short)
+        _from_sums(short, rest, dc_to_pe, peak, width, shift, n_samples, charge, centroid)
+    else:
+        sums = np.empty((5, n_pixels), dtype=np.float32)
+        sum_window(samples, ahead, base, peak, width, shift, sums)
+        _from_sums(sums, rest, dc_to_pe, peak, width, shift, n_samples, charge, centroid)
 
 
 @kernel
@@ -180,43 +248,48 @@ def integrate(
     A pixel's own peak is at sample 0 where dc_to_pe is 0 or NaN, as in a trace of zeros.
     """
     n_readouts, n_gains, n_samples, n_pixels = r0.shape
+    size = max(n_pixels, MOST_LANES)  # of scratch: a small camera gets pixels without light
     by_neighbours = neighbours.shape[0] > 0
     charge = np.empty((n_readouts, n_pixels), dtype=np.float32)
     time = np.empty((n_readouts, n_pixels), dtype=np.float32)
     # Scratch of one readout, used for all.
-    selected = np.empty((n_samples, n_pixels), dtype=r0.dtype)
-    turned = np.empty((n_pixels if by_neighbours else 0, n_samples), dtype=r0.dtype)
-    fixed = np.zeros((n_pixels + 1 if by_neighbours else 0, n_samples), dtype=np.int32)
-    largest = np.empty(n_pixels, dtype=r0.dtype)
-    peak = np.empty(n_pixels, dtype=np.int16)
-    pedestal, factor = np.empty(n_pixels, dtype=np.float32), np.empty(n_pixels, dtype=np.float32)
-    delay, weight = np.empty(n_pixels, dtype=np.float32), np.empty(n_pixels, dtype=np.float32)
-    broken = np.empty(n_pixels, dtype=np.bool_)
+    selected = np.zeros((n_samples, size), dtype=r0.dtype)
+    highest = np.zeros(size, dtype=r0.dtype)
+    n_padded = -(-n_samples // TILE) * TILE
+    fixed = np.zeros((size + 1 if by_neighbours else 0, n_padded), dtype=np.int32)
+    starts = neighbours.astype(np.int64) * n_padded
+    peak = np.zeros(size, dtype=np.int16)
+    pedestal, factor = np.zeros(size, dtype=np.float32), np.zeros(size, dtype=np.float32)
+    delay = np.empty(n_pixels, dtype=np.float32)
+    broken = np.zeros(size, dtype=np.bool_)
     rate = np.float32(sampling_rate)
     for i in range(n_readouts):
-        samples = r0[i, 0]
-        if n_gains > 1 and channel[i].any():
+        samples, ahead = r0[i, 0], r0[min(i + 1, n_readouts - 1), 0]
+        if size > n_pixels or (n_gains > 1 and channel[i].any()):
             select_samples(r0[i], channel[i], selected)
             samples = selected
-        take_channel(coefficients.pedestal[row[i]], channel[i], pedestal)
-        take_channel(coefficients.dc_to_pe[row[i]], channel[i], factor)
-        take_channel(coefficients.time_shift[row[i]], channel[i], delay)
-        if by_neighbours:
+        if i == 0 or n_gains > 1 or row[i] != row[i - 1]:
+            take_channel(coefficients.pedestal[row[i]], channel[i], pedestal)
+            take_channel(coefficients.dc_to_pe[row[i]], channel[i], factor)
+            take_channel(coefficients.time_shift[row[i]], channel[i], delay)
             take_channel(coefficients.broken[row[i]], channel[i], broken)
-            local_weight, limits = windows.local_weight[i], coefficients.limits[row[i]]
+        if by_neighbours:
+            limits = coefficients.limits[row[i]]
+            bound = (highest_magnitudes(samples, broken, highest) + limits[0]) * limits[1]
             neighbour_peak(
-                samples, pedestal, factor, broken, limits, neighbours, local_weight, turned, fixed, peak
+                samples, pedestal, factor, broken, bound, starts, windows.local_weight[i], fixed, peak
             )
         else:
-            local_peak(samples, largest, peak)
-            for pixel in range(n_pixels):
+            local_peak(samples, highest, peak)
+            for pixel in range(size):
                 peak[pixel] = peak[pixel] if factor[pixel] > 0 else 0
-        sum_window(samples, pedestal, peak, windows.width[i], windows.shift[i], charge[i], weight, time[i])
+        # Before and after a peak there are no more samples than a trace has.
+        shift = min(max(windows.shift[i], -n_samples), n_samples)
+        after = min(max(windows.width[i] - windows.shift[i], -n_samples), n_samples)
+        width = max(shift + after, 0)
+        charge_and_centroid(samples, ahead, highest, pedestal, factor, peak, width, shift, charge[i], time[i])
         for pixel in range(n_pixels):
-            centroid = time[i, pixel] / weight[pixel]
-            centroid = centroid if weight[pixel] * factor[pixel] > 0 else np.float32(peak[pixel])
-            time[i, pixel] = centroid / rate - delay[pixel]
-            charge[i, pixel] *= factor[pixel]
+            time[i, pixel] = time[i, pixel] / rate - delay[pixel]
         for gain in range(windows.correction.shape[1]):
             correction = windows.correction[i, gain]
             for pixel in range(n_pixels):

@@ -115,7 +115,14 @@ def _descend(x, t, sums, slope, intercept, squared, order, n_kept, known):
 
 
 @kernel
-def _best_exchange(x, t, sums, line, order, n_kept):
+def _leaving(x, t, slope, intercept, mean_x, inverse, n):
+    """Squared residual of one of n points, and 1 - leverage."""
+    residual = t - (slope * x + intercept)
+    return residual * residual, 1 - 1 / n - (x - mean_x) * (x - mean_x) * inverse
+
+
+@kernel
+def _best_exchange(x, t, sums, line, order, n_kept, kept_x, kept_t):
     """The pair of a kept and a trimmed point whose exchange lowers the sum of squares most.
 
     Adding point j to the line changes the sum by + r_j^2 / (1 + leverage_j), taking out point i by
@@ -128,6 +135,8 @@ def _best_exchange(x, t, sums, line, order, n_kept):
         s_x -= x[i]
         s_t -= t[i]
         s_xx -= x[i] * x[i]
+    for i in range(n_kept):
+        kept_x[i], kept_t[i] = x[order[i]], t[order[i]]
     n = n_kept + 1
     mean_x, mean_t, v_xx = s_x / n_kept, s_t / n_kept, s_xx - s_x * s_x / n_kept
     best = squares * (1 - 1e-12) - MIN_DECREASE
@@ -140,20 +149,24 @@ def _best_exchange(x, t, sums, line, order, n_kept):
         new_slope = slope + gain * dx / v_xx
         new_x, inverse = mean_x + dx / n, 1 / (v_xx + dx * dx * n_kept / n)
         new_intercept = mean_t + dt / n - new_slope * new_x
+        # Hardly any point lowers the sum enough, which vectors tell without a division.
+        n_better = 0
         for i in range(n_kept):
-            dx = x[order[i]] - new_x
-            residual = t[order[i]] - (new_slope * x[order[i]] + new_intercept)
-            rest = 1 - 1 / n - dx * dx * inverse
-            without_i = with_j - residual * residual / rest
-            if rest > MIN_REST and without_i < best:
-                best = without_i
+            square, rest = _leaving(kept_x[i], kept_t[i], new_slope, new_intercept, new_x, inverse, n)
+            n_better += square > (with_j - best) * rest
+        if n_better == 0:
+            continue
+        for i in range(n_kept):
+            square, rest = _leaving(kept_x[i], kept_t[i], new_slope, new_intercept, new_x, inverse, n)
+            if rest > MIN_REST and with_j - square / rest < best:
+                best = with_j - square / rest
                 pair = (i, j)
     return pair
 
 
 @kernel
 def trimmed_line(
-    x: np.ndarray, t: np.ndarray, squared: np.ndarray, order: np.ndarray
+    x: np.ndarray, t: np.ndarray, scratch: np.ndarray, order: np.ndarray
 ) -> tuple[float, float, float]:
     """Line t = slope x + intercept by least trimmed squares.
 
@@ -164,10 +177,10 @@ def trimmed_line(
     ----------
     x, t : float64 array, shape (n,)
         Points, all finite. Overwritten.
-    squared : float64 array, shape (n,)
-        Scratch.
+    scratch : float64 array, shape (3, at least n)
+        Working memory.
     order : int32 array, shape (n,)
-        Scratch.
+        Working memory.
 
     Returns
     -------
@@ -177,6 +190,7 @@ def trimmed_line(
         Sum of the int(0.85 n) least squared residuals.
     """
     n = x.size
+    squared = scratch[0][:n]
     n_kept = int(KEPT * n)
     no_line = (np.nan, np.nan, np.nan)
     if n_kept < 2:
@@ -209,7 +223,7 @@ def trimmed_line(
             best = line
     _descend(x, t, sums, best[0], best[1], squared, order, n_kept, best[2])  # brings back its order
     for _ in range(MAX_STEPS):
-        i, j = _best_exchange(x, t, sums, best, order, n_kept)
+        i, j = _best_exchange(x, t, sums, best, order, n_kept, scratch[1], scratch[2])
         if i < 0:
             break
         order[i], order[j] = order[j], order[i]
@@ -226,9 +240,7 @@ def trimmed_line(
 def timing(
     longitudinal: np.ndarray,
     peak_time: np.ndarray,
-    x: np.ndarray,
-    t: np.ndarray,
-    squared: np.ndarray,
+    scratch: np.ndarray,
     order: np.ndarray,
 ) -> tuple[float, float, float]:
     """Timing parameters of an image: `trimmed_line` through its finite points, and the scatter of all.
@@ -239,10 +251,10 @@ def timing(
         Coordinates of the surviving pixels along the major axis.
     peak_time : float64 array, shape (n,)
         Arrival times [ns].
-    x, t, squared : float64 array, shape (n,)
-        Scratch.
+    scratch : float64 array, shape (5, at least n)
+        Working memory.
     order : int32 array, shape (n,)
-        Scratch.
+        Working memory.
 
     Returns
     -------
@@ -253,13 +265,13 @@ def timing(
     deviation : float
         Root mean square of all residuals [ns]; NaN if a time is NaN.
     """
-    n_finite = 0
+    x, t, n_finite = scratch[0], scratch[1], 0
     for i in range(peak_time.size):
         if np.isfinite(longitudinal[i]) and np.isfinite(peak_time[i]):
             x[n_finite] = longitudinal[i]
             t[n_finite] = peak_time[i]
             n_finite += 1
-    slope, intercept, _ = trimmed_line(x[:n_finite], t[:n_finite], squared[:n_finite], order[:n_finite])
+    slope, intercept, _ = trimmed_line(x[:n_finite], t[:n_finite], scratch[2:], order[:n_finite])
     total = 0.0
     for i in range(peak_time.size):
         residual = peak_time[i] - (slope * longitudinal[i] + intercept)

@@ -51,7 +51,9 @@ def interpolate(
     mask = np.empty(image.shape[1], dtype=np.bool_)
     for i in range(image.shape[0]):
         take_channel(broken[row[i]], channel[i], mask)
-        for pixel in np.flatnonzero(mask):
+        for pixel in range(mask.size):
+            if not mask[pixel]:
+                continue
             charge, time, n_found = 0.0, 0.0, 0
             for other in indices[indptr[pixel] : indptr[pixel + 1]]:
                 if not mask[other]:

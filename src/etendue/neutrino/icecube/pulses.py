@@ -175,8 +175,8 @@ def _none(n_events: int) -> Pulses:
 class PulseStage(Stage):
     """Base of the stages that compute something from the pulses of each event.
 
-    Subclasses say whether they need ``positions`` (`etendue.neutrino.icecube.geometry.PlacePulses` makes them),
-    and get the pulses from `gather`.
+    Subclasses say whether they need ``positions``, which `etendue.neutrino.icecube.geometry.PlacePulses`
+    makes, and get the pulses from `gather`.
     """
 
     positions: ClassVar[bool] = True

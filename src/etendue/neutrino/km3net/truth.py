@@ -129,8 +129,8 @@ class MatchTruth(Stage):
     """Give triggered events of a simulation the truth of the file that was simulated.
 
     A triggered event is of the simulated event that its ``trigger_counter`` counts to, if that happened in
-    the frame of the event. Where there is none, ``mc_is_matched`` is false and the rest NaN or 0. The particles'
-    times are in the frame, as those of calibrated hits.
+    the frame of the event. Where there is none, ``mc_is_matched`` is false and the rest NaN or 0. Times of
+    particles are in the frame, as those of calibrated hits.
     """
 
     file: str = Field(..., description="offline file (tree E) of the simulated events")
