@@ -10,7 +10,7 @@ import pytest
 from etendue.dataflow import source as source_module
 from etendue.dataflow.partition import Failure, Partition
 from etendue.dataflow.source import Scan, SourceError
-from etendue.schema import Schema, Table, variables
+from etendue.schema import Schema, Table, Variable, variables
 
 EVENTS = Table(
     "events",
@@ -22,6 +22,9 @@ EVENTS = Table(
         time=("float64", "s", "time"),
     ),
 )
+
+
+WEIGHT, NAME = Variable("weight", ("event",), "float64"), Variable("name", ("event",), "str")
 
 
 def hits_table(width: int) -> Table:
@@ -40,7 +43,7 @@ def hits_table(width: int) -> Table:
 
 
 class ToySource:
-    """Reads files whose text is ``toy <n events> <seed> [<samples>] [broken <event>]``."""
+    """Reads files whose text is ``toy <n events> <seed> [<samples>] [broken <event>] [weighted]``."""
 
     name = "toy"
 
@@ -56,13 +59,17 @@ class ToySource:
     def _counts(self, n: int, seed: int) -> np.ndarray:
         return np.random.default_rng(seed).integers(0, 4, n).astype(np.int32)
 
+    def _events(self, path: str) -> Table:
+        weighted = "weighted" in Path(path).read_text().split()
+        return EVENTS.with_variables([WEIGHT, NAME] if weighted else [])
+
     def scan(self, path: str, on_error: str = "raise") -> Scan:
         n, seed, width, _ = self._facts(path)
         counts = self._counts(n, seed)
         return Scan(
             path,
             self.name,
-            Schema({"events": EVENTS, "hits": hits_table(width)}),
+            Schema({"events": self._events(path), "hits": hits_table(width)}),
             {},
             {"events": np.ones(n, np.int64), "hits": counts.astype(np.int64)},
             labels={"hits": f"width {width}"},
@@ -90,6 +97,8 @@ class ToySource:
                     "event_id": keep.astype(np.int64),
                     "time": keep * 0.5,
                     "n_hits": counts[keep],
+                    "weight": keep + 1.0,
+                    "name": np.array([f"event {i}" for i in keep], dtype=np.dtypes.StringDType()),
                 },
                 "hits": {"charge": charge[rows], "samples": samples[rows]},
             }

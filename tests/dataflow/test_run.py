@@ -72,6 +72,16 @@ def test_equal_names_of_different_tables_are_told_apart(toy):
     np.testing.assert_array_equal(tree["events/run"].values, np.repeat([0, 1, 2], 3))
 
 
+def test_columns_that_only_some_inputs_have_are_filled(toy, tmp_path):
+    paths = [toy("a", "toy 3 1"), toy("b", "toy 2 2 weighted"), toy("c", "toy 2 3")]
+    flow = et.open(*paths)
+    flow.write(tmp_path / "s.etendue", "p")
+    for tree in (flow.compute(), et.load(tmp_path / "s.etendue", "p")):
+        weight, name = tree["events/weight"].values, tree["events/name"].values
+        np.testing.assert_array_equal(weight, [np.nan] * 3 + [1.0, 2.0] + [np.nan] * 2)
+        assert list(name) == [""] * 3 + ["event 0", "event 1"] + [""] * 2
+
+
 def test_broken_input_stops_the_run_or_costs_only_its_events(toy):
     paths = [toy("a", "toy 10 1"), toy("b", "toy 10 2 broken 4")]
     with pytest.raises(SourceError, match="event 4: expected a whole event"):

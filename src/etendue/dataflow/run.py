@@ -29,7 +29,7 @@ from etendue.dataflow.source import (
     rename_path,
     renamed_partition,
 )
-from etendue.schema import Columns
+from etendue.schema import Columns, Schema
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -164,7 +164,8 @@ def _process(
     number = task.first_number + local
     # Nobody but the chain holds the partition, so that raw samples go as soon as they were used.
     source_partition = [
-        renamed_partition(found, work.inputs, task.scan, number) for found in islice(partitions, 1)
+        renamed_partition(found, work.inputs, task.scan, number, work.pipeline.read)
+        for found in islice(partitions, 1)
     ]
     if not source_partition:
         return None
@@ -219,14 +220,15 @@ def _written(pipeline: CheckedPipeline, partition: Partition) -> dict[str, Colum
 
 
 def _source_columns(work: Work, scan: int) -> frozenset[str]:
-    """The columns to read, under the names that the source knows."""
+    """The columns to read of those that the source has, under the names that it knows."""
     back = {new: old for old, new in work.inputs.renames[scan].items()}
     names = set()
     for name in work.pipeline.read:
         table, _, column = name.rpartition("/")
         count = back.get(column[2:]) if column.startswith("n_") else None
         names.add(f"{rename_path(table, back)}/{'n_' + count if count else column}")
-    return frozenset(names)
+    known = Schema({}).with_tables(work.inputs.scans[scan].schema.values())
+    return frozenset(name for name in names if name in known)
 
 
 @contextmanager

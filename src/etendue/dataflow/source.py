@@ -17,7 +17,7 @@ from typing import Literal, Protocol, runtime_checkable
 import numpy as np
 
 from etendue.dataflow.partition import Failure, Partition
-from etendue.schema import Columns, Schema, SchemaError, Table
+from etendue.schema import Columns, Schema, SchemaError, Table, split
 
 OnError = Literal["raise", "skip"]
 
@@ -291,8 +291,13 @@ def unify(scans: Iterable[Scan]) -> Inputs:
     return Inputs(scans, schema, {**joined, **shared}, tuple(renames), tuple(first_run), failures)
 
 
-def renamed_partition(partition: Partition, inputs: Inputs, scan: int, number: int) -> Partition:
-    """A partition as its source gave it, with the names and runs that it has among all inputs."""
+def renamed_partition(
+    partition: Partition, inputs: Inputs, scan: int, number: int, read: frozenset[str]
+) -> Partition:
+    """A partition as its source gave it, with the names and runs that it has among all inputs.
+
+    Of the columns to ``read``, those that only other inputs have are filled: NaN, 0, false or empty text.
+    """
     rename, first_run = inputs.renames[scan], inputs.first_run[scan]
 
     def renamed(tables: Mapping[str, Columns]) -> dict[str, Columns]:
@@ -309,6 +314,12 @@ def renamed_partition(partition: Partition, inputs: Inputs, scan: int, number: i
             # A table that only other inputs have: no rows here.
             n_parents = len(next(iter(tables[table.parent].values())))
             tables[table.parent][f"n_{table.name}"] = np.zeros(n_parents, dtype=np.int32)
+    own = renamed_schema(inputs.scans[scan].schema, rename)
+    for name in read:
+        table, column = split(name)
+        if table in own and name not in own and column not in tables.get(table, {column: None}):
+            n_rows = len(next(iter(tables[table].values())))
+            tables[table][column] = _nothing(inputs.schema[table], column, n_rows)
     return replace(
         partition,
         number=number,
@@ -316,6 +327,16 @@ def renamed_partition(partition: Partition, inputs: Inputs, scan: int, number: i
         tables=tables,
         conditions={**inputs.static, **renamed(partition.conditions)},
     )
+
+
+def _nothing(table: Table, column: str, n_rows: int) -> np.ndarray:
+    """A column of an input that does not have it."""
+    variable = table.variables[column]
+    shape = (n_rows, *(table.sizes[dim] for dim in variable.dims[1:]))
+    if variable.dtype == "str":
+        return np.full(shape, "", dtype=np.dtypes.StringDType())
+    dtype = np.dtype(variable.dtype)
+    return np.full(shape, np.nan if dtype.kind == "f" else 0, dtype=dtype)
 
 
 def renamed_schema(schema: Schema, rename: Mapping[str, str]) -> Schema:
@@ -366,8 +387,8 @@ def _join(known: Table | None, table: Table, path: str) -> Table:
         )
     differing = sorted(
         name
-        for name in known.variables.keys() | table.variables.keys()
-        if not name.startswith("n_") and known.variables.get(name) != table.variables.get(name)
+        for name in known.variables.keys() & table.variables.keys()
+        if replace(known.variables[name], description="") != replace(table.variables[name], description="")
     )
     if differing:
         raise SchemaError(
