@@ -1,0 +1,338 @@
+"""How the layout of a type is written down, and made into a program for the walk through its blobs.
+
+Rules of the archive (boost's portable binary archive): all is little-endian and of fixed width. A class's
+mark (one byte whether its objects are numbered, one its version) stands before its first object in a blob
+only; objects of a numbered class have their number before them, always. Containers of objects are classes,
+too, and so are a map's pairs; a vector of plain numbers is not.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cache, cached_property
+
+import numpy as np
+
+from etendue.neutrino.sources.icecube.walk import Op
+
+TEXT = "text"
+COUNT = "count"
+ROWS = "rows"
+
+
+@dataclass(frozen=True)
+class Number:
+    """A number; without a name it is passed over."""
+
+    name: str
+    dtype: str
+    units: str = ""
+    about: str = ""
+
+
+@dataclass(frozen=True)
+class Text:
+    """A string."""
+
+    name: str
+    about: str = ""
+
+
+@dataclass(frozen=True)
+class Class:
+    """An object: its class's mark, then its members, one after the other."""
+
+    name: str
+    members: tuple[Node, ...]
+    versions: tuple[int, int] = (0, 0)
+    numbered: bool = True
+
+
+@dataclass(frozen=True)
+class Items:
+    """A vector or map of objects: rows of a table of their own, which is named by ``level``.
+
+    With ``container`` its class's mark stands first; with ``tree`` (the name of a column) the number of its
+    children follows each item, and they come next.
+    """
+
+    level: str
+    members: tuple[Node, ...]
+    container: str = ""
+    tree: str = ""
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """A vector of plain numbers: rows of a table of their own.
+
+    Super-DSTs' are ``packed``: containers with a mark, whose length is coded in few bytes.
+    """
+
+    level: str
+    item: Number
+    container: str = ""
+    packed: bool = False
+
+
+@dataclass(frozen=True)
+class Bits:
+    """Bits in bytes, least significant first, of which the last ``<level>_unused`` do not count."""
+
+    level: str
+
+
+@dataclass(frozen=True)
+class Tree:
+    """A tree: the bits of its shape, in words, and its nodes, each followed by what hangs on it.
+
+    For each node there is a 1 and for each place where there might be one a 0: first the node's children,
+    then its siblings. An empty tree has no words.
+    """
+
+    shape: str
+    level: str
+    members: tuple[Node, ...]
+
+
+@dataclass(frozen=True)
+class Optional:
+    """Members after a byte that says whether they are there; zero where they are not."""
+
+    members: tuple[Node, ...]
+
+
+@dataclass(frozen=True)
+class Marked:
+    """Members of which bits (a column of that name) say which are there; those that are not are zero."""
+
+    name: str
+    members: tuple[tuple[Node, ...], ...]
+
+
+@dataclass(frozen=True)
+class Exactly:
+    """An array of a known length: members, one after the other."""
+
+    n: int
+    members: tuple[Node, ...]
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One of several alternatives, whose number is kept in a column."""
+
+    name: str
+    alternatives: tuple[Node, ...]
+
+
+Node = Number | Text | Class | Items | Numbers | Bits | Tree | Optional | Marked | Exactly | Variant
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column that a layout gives: the level whose rows it is of, and what it is."""
+
+    name: str
+    level: int
+    dtype: str  # of NumPy, or TEXT, COUNT (a number of 8 bytes), ROWS (the rows of the level of that name)
+    units: str = ""
+    about: str = ""
+
+    @property
+    def itemsize(self) -> int:
+        """Bytes of a row as the walk writes it."""
+        return {TEXT: 16, COUNT: 8, ROWS: 8}.get(self.dtype) or np.dtype(self.dtype).itemsize
+
+
+@dataclass
+class Program:
+    """A layout as operations.
+
+    Parameters
+    ----------
+    wanted : frozenset of str, optional
+        The columns (``level.name``) to keep; all of them by default. Counts are always kept.
+    """
+
+    wanted: frozenset[str] | None = None
+    operations: list[list[int]] = field(default_factory=list)
+    fields: list[tuple[int, int]] = field(default_factory=list)
+    columns: list[Column] = field(default_factory=list)
+    levels: list[str] = field(default_factory=lambda: [""])
+    parents: list[int] = field(default_factory=lambda: [-1])
+    least: list[int] = field(default_factory=lambda: [1])
+    classes: dict[str, int] = field(default_factory=dict)
+
+    def compile(self, node: Node, level: int = 0) -> int:
+        """Add a node; returns the least bytes that it takes."""
+        return getattr(self, f"_{type(node).__name__.lower()}")(node, level)
+
+    def _all(self, nodes: tuple[Node, ...], level: int) -> int:
+        return sum(self.compile(node, level) for node in nodes)
+
+    def _emit(self, op: Op, *arguments: int) -> list[int]:
+        row = [int(op), *arguments, *[0] * (4 - len(arguments))]
+        self.operations.append(row)
+        return row
+
+    def _column(self, name: str, level: int, dtype: str, units: str = "", about: str = "") -> int:
+        self.columns.append(Column(name, level, dtype, units, about))
+        return len(self.columns) - 1
+
+    def _is_wanted(self, name: str, level: int) -> bool:
+        return bool(name) and (self.wanted is None or f"{self.levels[level]}.{name}" in self.wanted)
+
+    def _level(self, name: str, parent: int) -> tuple[int, int]:
+        self.levels.append(name)
+        self.parents.append(parent)
+        self.least.append(0)
+        return len(self.levels) - 1, self._column(name, parent, ROWS)
+
+    def _mark(self, name: str, numbered: bool, versions: tuple[int, int] = (0, 0)) -> int:
+        number = self.classes.setdefault(name, len(self.classes))
+        self._emit(Op.CLASS, number, int(numbered), *versions)
+        return 4 * numbered
+
+    def _number(self, node: Number, level: int) -> int:
+        size = np.dtype(node.dtype).itemsize
+        column = -1
+        if self._is_wanted(node.name, level):
+            column = self._column(node.name, level, node.dtype, node.units, node.about)
+        self.fields.append((column, size))
+        last = self.operations[-1] if self.operations else [Op.END]
+        if last[0] == Op.RECORD and last[3] == level and len(self.operations) not in self._targets:
+            last[2] += 1
+            last[4] += size
+        else:
+            self._emit(Op.RECORD, len(self.fields) - 1, 1, level, size)
+        return size
+
+    @cached_property
+    def _targets(self) -> set[int]:
+        """Operations that others go to, which must not be joined with the one before."""
+        return set()
+
+    def _here(self) -> int:
+        self._targets.add(len(self.operations))
+        return len(self.operations)
+
+    def _text(self, node: Text, level: int) -> int:
+        self._emit(Op.TEXT, self._column(node.name, level, TEXT, "", node.about), level)
+        return 4
+
+    def _class(self, node: Class, level: int) -> int:
+        return self._mark(node.name, node.numbered, node.versions) + self._all(node.members, level)
+
+    def _items(self, node: Items, level: int) -> int:
+        if node.container:
+            self._mark(node.container, False)
+        self._loop(Op.LOOP, node.level, node.members, level, node.tree)
+        return 4
+
+    def _loop(self, op: Op, name: str, members: tuple[Node, ...], level: int, tree: str = "") -> None:
+        inner, count = self._level(name, level)
+        loop = self._emit(op, inner, 0, count, level)
+        start = self._here()
+        least = self._all(members, inner)
+        if tree:
+            self._emit(Op.BRANCH, inner, self._column(tree, inner, COUNT), count, level)
+            least += 4
+        self.least[inner] = least
+        self._emit(Op.NEXT, inner, start)
+        loop[2] = self._here()
+
+    def _tree(self, node: Tree, level: int) -> int:
+        nodes = self._emit(Op.NODES)
+        self._numbers(Numbers(node.shape, Number("word", "u8")), level)
+        self._loop(Op.ALL_NODES, node.level, node.members, level)
+        nodes[1] = self._here()
+        return 4
+
+    def _numbers(self, node: Numbers, level: int) -> int:
+        if node.container:
+            self._mark(node.container, False)
+            self._mark("SizeCodec", False)
+        inner, count = self._level(node.level, level)
+        item = node.item
+        self.least[inner] = np.dtype(item.dtype).itemsize
+        values = self._column(item.name, inner, item.dtype, item.units, item.about)
+        self._emit(Op.RUN, inner, values, self.least[inner], int(node.packed))
+        self._emit(Op.COUNTS, count, level)
+        return 1 if node.packed else 4
+
+    def _bits(self, node: Bits, level: int) -> int:
+        self._mark("bitmask", False)
+        inner, count = self._level(node.level, level)
+        self.least[inner] = 1
+        unused = self._column(f"{node.level}_unused", level, COUNT)
+        self._emit(Op.BITS, inner, self._column("byte", inner, "u1"), unused, level)
+        self._emit(Op.COUNTS, count, level)
+        return 3
+
+    def _optional(self, node: Optional, level: int) -> int:
+        flag = self._emit(Op.FLAG)
+        self._here()
+        self._all(node.members, level)
+        flag[1] = self._here()
+        return 1
+
+    def _marked(self, node: Marked, level: int) -> int:
+        self._mark("bitset", False)
+        self._emit(Op.BITSET, self._column(node.name, level, COUNT), level)
+        for bit, members in enumerate(node.members):
+            unless = self._emit(Op.UNLESS, bit)
+            self._here()
+            self._all(members, level)
+            unless[2] = self._here()
+        return 4
+
+    def _exactly(self, node: Exactly, level: int) -> int:
+        self._emit(Op.EXACTLY, node.n)
+        return 4 + self._all(node.members, level)
+
+    def _variant(self, node: Variant, level: int) -> int:
+        n = len(node.alternatives)
+        self._emit(Op.SWITCH, self._column(node.name, level, COUNT), level, n)
+        starts = [self._emit(Op.JUMP) for _ in range(n)]
+        ends = []
+        for start, alternative in zip(starts, node.alternatives, strict=True):
+            start[1] = self._here()
+            self.compile(alternative, level)
+            ends.append(self._emit(Op.JUMP))
+        for end in ends:
+            end[1] = self._here()
+        return 4
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What objects of one registered type look like.
+
+    Parameters
+    ----------
+    name : str
+        Name that the type is registered under, which each blob starts with.
+    root : Class
+        The object.
+    whole : bool
+        Whether this is all of it; else more follows, which is not decoded.
+    """
+
+    name: str
+    root: Class
+    whole: bool = True
+
+    def program(self, wanted: frozenset[str] | None = None) -> Program:
+        """The layout as operations, which keep only the columns that are wanted."""
+        return _program(self.root, self.whole, wanted)
+
+
+@cache
+def _program(root: Class, whole: bool, wanted: frozenset[str] | None) -> Program:
+    made = Program(wanted)
+    made.compile(root)
+    made._emit(Op.END, int(whole))
+    if min(made.least) < 1:
+        raise ValueError("a layout has items of no length")
+    return made

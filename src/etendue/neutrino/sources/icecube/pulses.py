@@ -1,0 +1,361 @@
+"""Pulse series of events: as they are kept, packed, as masks over other series, and as unions of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from etendue.kernel import kernel, offsets, owners
+from etendue.neutrino.sources.icecube.decode import Decoded
+from etendue.neutrino.sources.icecube.superdst import (
+    ATWD,
+    CHARGE_STEP,
+    FADC,
+    FADC_WIDTH,
+    ICETOP,
+    LOCAL_COINCIDENCE,
+    unpack,
+    unpack_widths,
+)
+from etendue.schema import Columns
+
+MODULE = ("string", "om", "pmt")
+PULSE = ("time", "charge", "width", "flags")
+
+
+@dataclass(frozen=True)
+class PulseSeries:
+    """One pulse series of many events.
+
+    Parameters
+    ----------
+    exists : bool array, shape (n_events,)
+        Whether the event has it.
+    n_modules : int64 array, shape (n_events,)
+        Modules of each event.
+    modules : dict of str to array
+        ``string``, ``om``, ``pmt`` of each module, in the order of the series (which masks count in).
+    n_pulses : int64 array
+        Pulses of each module.
+    pulses : dict of str to array
+        ``time``, ``charge``, ``width``, ``flags`` of each pulse.
+    faults : dict of int to str
+        Events whose series cannot be decoded, and why; they have no pulses.
+    """
+
+    exists: np.ndarray
+    n_modules: np.ndarray
+    modules: dict[str, np.ndarray]
+    n_pulses: np.ndarray
+    pulses: dict[str, np.ndarray]
+    faults: dict[int, str]
+
+    @property
+    def pulses_of_events(self) -> np.ndarray:
+        """Pulses of each event."""
+        return np.diff(offsets(self.n_pulses)[offsets(self.n_modules)])
+
+    def with_faults(self, faults: dict[int, str]) -> PulseSeries:
+        """The same series, at fault for some more events."""
+        return replace(self, faults=faults | self.faults)
+
+    def columns(self, names: frozenset[str]) -> dict[str, np.ndarray]:
+        """The named columns, one row a pulse."""
+        owner = owners(self.n_pulses) if names & set(MODULE) else None
+        modules = {name: self.modules[name][owner] for name in MODULE if name in names}
+        return modules | {name: self.pulses[name] for name in PULSE if name in names}
+
+
+def from_map(decoded: Decoded, events: np.ndarray, n_events: int) -> PulseSeries:
+    """Series that are kept as they are; ``events`` says which event each blob is of."""
+    n_modules = np.zeros(n_events, dtype=np.int64)
+    n_modules[events] = decoded.counts["modules"]
+    modules, pulses = decoded.levels["modules"], decoded.levels["pulses"]
+    return PulseSeries(
+        _marked(events, n_events),
+        n_modules,
+        {
+            "string": modules["string"].astype(np.int16),
+            "om": modules["om"].astype(np.uint8),
+            "pmt": modules["pmt"],
+        },
+        decoded.counts["pulses"],
+        {name: pulses[name] for name in PULSE},
+        {int(events[blob]): message for blob, message in decoded.messages()},
+    )
+
+
+def superdst_counts(decoded: Decoded) -> tuple[np.ndarray, np.ndarray]:
+    """Pulses of each super-DST, and whether its words fit together."""
+    _, _, n_pulses, ok = _unpacked(decoded)
+    return np.diff(offsets(n_pulses)[offsets(decoded.counts["headers"])]), ok
+
+
+def _unpacked(decoded: Decoded) -> tuple[Columns, Columns, np.ndarray, np.ndarray]:
+    """Modules and pulses of super-DSTs, pulses of each module, and which super-DSTs are whole."""
+    words = {name: decoded.levels[name]["value"] for name in ("stamps", "headers")}
+    starts = {name: offsets(decoded.counts[name]) for name in words}
+    n_headers, n_stamps = len(words["headers"]), len(words["stamps"])
+    modules = {"string": np.zeros(n_headers, np.int16), "om": np.zeros(n_headers, np.uint8)}
+    pulses = {
+        "time": np.empty(n_stamps),
+        "code": np.empty(n_stamps, np.int64),
+        "hlc": np.empty(n_stamps, np.bool_),
+    }
+    n_pulses, ok = np.zeros(n_headers, np.int64), np.empty(len(starts["headers"]) - 1, np.bool_)
+    n = unpack(
+        words["stamps"], starts["stamps"], words["headers"], starts["headers"],
+        *modules.values(), *pulses.values(), n_pulses, ok,
+    )  # fmt: skip
+    return modules, {name: values[:n] for name, values in pulses.items()}, n_pulses, ok
+
+
+def from_superdst(decoded: Decoded, events: np.ndarray, n_events: int) -> PulseSeries:
+    """Series unpacked from super-DSTs, modules in the order of (string, om)."""
+    modules, found, n_pulses, ok = _unpacked(decoded)
+    time, code, hlc = found.values()
+    starts = {name: offsets(decoded.counts[name]) for name in decoded.counts}
+    om, n, n_headers = modules["om"], len(time), len(n_pulses)
+    header = owners(n_pulses)
+    event = owners(decoded.counts["headers"])
+    icetop = om[header] >= ICETOP
+    width = np.ones(n, np.float32)
+    for i, kind in enumerate((~hlc & ~icetop, hlc & ~icetop, ~hlc & icetop, hlc & icetop)):
+        order = np.flatnonzero(kind)
+        of_event = offsets(np.bincount(event[header[order]], minlength=len(events)))
+        name = f"widths_{i}"
+        unpack_widths(decoded.levels[name]["value"], starts[name], order, of_event, width)
+    charge = (CHARGE_STEP * (code + 0.5)).astype(np.float32)
+    charge[icetop] = np.nan
+    # Not kept, but follows from the width, as the modules' two digitisers have bins of 3.3 and 25 ns.
+    digitisers = np.where(hlc & (width < FADC_WIDTH), ATWD | FADC, FADC)
+    flags = (digitisers | np.where(hlc, LOCAL_COINCIDENCE, 0)).astype(np.uint8)
+    faults = {int(events[blob]): message for blob, message in decoded.messages()}
+    faults |= {int(events[i]): "I3SuperDST: its words do not fit together" for i in np.flatnonzero(~ok)}
+    pulses = {"time": time, "charge": charge, "width": width, "flags": flags}
+    modules = modules | {"pmt": np.zeros(n_headers, np.uint8)}
+    counts = np.zeros(n_events, np.int64)
+    counts[events] = decoded.counts["headers"]
+    exists = _marked(events, n_events)
+    by_time = PulseSeries(exists, counts, modules, n_pulses, pulses, {})
+    return union([by_time], [exists & ~np.isin(np.arange(n_events), list(faults))], exists, faults)
+
+
+def union(
+    parts: list[PulseSeries], members: list[np.ndarray], exists: np.ndarray, faults: dict[int, str]
+) -> PulseSeries:
+    """Pulses of several series together, a module's in order of time.
+
+    Parameters
+    ----------
+    parts : list of PulseSeries
+        The series.
+    members : list of bool array, shape (n_events,)
+        Of each series, the events whose union it is part of.
+    exists : bool array, shape (n_events,)
+        Events that have the union.
+    faults : dict of int to str
+        Events whose union is at fault by itself.
+    """
+    joined, event = _side_by_side(parts, members, exists)
+    keep = np.concatenate(
+        [member[owners(part.n_modules)] for part, member in zip(parts, members, strict=True)]
+    )
+    joined = joined.with_faults(faults)
+    module = np.flatnonzero(keep)
+    keys = (event, *(joined.modules[name] for name in MODULE))
+    number = np.zeros(len(keep), np.int64)
+    for key, bits in zip(keys, (31, 16, 8, 8), strict=True):
+        number = number << bits | key.astype(np.int64) & (1 << bits) - 1
+    module = module[np.argsort(number[module], kind="stable")]
+    new = np.ones(len(module), np.bool_)
+    new[1:] = np.diff(number[module]) != 0
+    starts = offsets(joined.n_pulses)
+    pulse = np.empty(int(joined.n_pulses[module].sum()), np.int64)
+    n_pulses = np.zeros(int(new.sum()), np.int64)
+    late = np.zeros(len(n_pulses), np.bool_)
+    gather(module, new, starts, joined.pulses["time"], pulse, n_pulses, late)
+    if late.any():
+        rank = owners(n_pulses)
+        some = np.flatnonzero(late[rank])
+        order = np.lexsort((joined.pulses["time"][pulse[some]], rank[some]))
+        pulse[some] = pulse[some[order]]
+    return _taken(joined, event, module[new], pulse, n_pulses)
+
+
+@kernel
+def gather(module, new, starts, time, pulse, n_pulses, late):
+    """Pulses of modules in some order, equal modules together.
+
+    Parameters
+    ----------
+    module : int64 array, shape (n,)
+        Modules in their new order.
+    new : bool array, shape (n,)
+        Whether a module is another than the one before.
+    starts : int64 array
+        First pulse of each module, and the end.
+    time : float64 array
+        Time of each pulse.
+    pulse : int64 array
+        Output: the pulses.
+    n_pulses : int64 array
+        Output: of each module that is another, its pulses.
+    late : bool array
+        Output: whether they are not in order of time.
+    """
+    n, rank = 0, -1
+    for i in range(module.size):
+        if new[i]:
+            rank += 1
+        for k in range(starts[module[i]], starts[module[i] + 1]):
+            if n_pulses[rank] > 0 and time[k] < time[pulse[n - 1]]:
+                late[rank] = True
+            pulse[n] = k
+            n_pulses[rank] += 1
+            n += 1
+
+
+def select(parts: list[PulseSeries]) -> PulseSeries:
+    """Series of different events as one; no event may be in two of them. All keep their order."""
+    exists = np.logical_or.reduce([part.exists for part in parts])
+    joined, event = _side_by_side(parts, [part.exists for part in parts], exists)
+    module = np.argsort(event, kind="stable")
+    rank = np.empty(len(module), np.int64)
+    rank[module] = np.arange(len(module))
+    pulse = np.argsort(rank[owners(joined.n_pulses)], kind="stable")
+    return _taken(joined, event, module, pulse, joined.n_pulses[module])
+
+
+def _side_by_side(
+    parts: list[PulseSeries], members: list[np.ndarray], exists: np.ndarray
+) -> tuple[PulseSeries, np.ndarray]:
+    """Series one after the other, and the event of each module."""
+    faults = {
+        event: message
+        for part, member in zip(parts, members, strict=True)
+        for event, message in part.faults.items()
+        if member[event]
+    }
+    event = np.concatenate([owners(part.n_modules) for part in parts])
+    return PulseSeries(
+        exists,
+        event,  # not counts yet
+        _joined([part.modules for part in parts]),
+        np.concatenate([part.n_pulses for part in parts]),
+        _joined([part.pulses for part in parts]),
+        faults,
+    ), event
+
+
+def _taken(
+    series: PulseSeries, event: np.ndarray, module: np.ndarray, pulse: np.ndarray, n_pulses: np.ndarray
+) -> PulseSeries:
+    """Some modules and pulses of a series, in some order."""
+    return PulseSeries(
+        series.exists,
+        np.bincount(event[module], minlength=len(series.exists)),
+        {name: column[module] for name, column in series.modules.items()},
+        n_pulses,
+        {name: column[pulse] for name, column in series.pulses.items()},
+        series.faults,
+    )
+
+
+def apply_masks(source: PulseSeries, decoded: Decoded, events: np.ndarray) -> PulseSeries:
+    """The modules and pulses of a series whose bits are set; ``events`` says which event each blob is of."""
+    n_events = len(source.exists)
+    bits, unused = decoded.levels["modules"]["byte"], decoded.levels[""]["modules_unused"]
+    inner, inner_unused = decoded.levels["pulses"]["byte"], decoded.levels["set_modules"]["pulses_unused"]
+    keep_module = np.zeros(len(source.n_pulses), np.bool_)
+    keep_pulse = np.zeros(len(source.pulses["time"]), np.bool_)
+    problems = np.zeros((len(events), 3), np.int64)
+    mark_set(
+        events, bits, offsets(decoded.counts["modules"]), unused,
+        inner, offsets(decoded.counts["pulses"]), inner_unused, offsets(decoded.counts["set_modules"]),
+        offsets(source.n_modules), offsets(source.n_pulses), keep_module, keep_pulse, problems,
+    )  # fmt: skip
+    faults = {int(events[blob]): message for blob, message in decoded.messages()}
+    for blob in np.flatnonzero(problems[:, 0]).tolist():
+        what, expected, found = problems[blob].tolist()
+        faults.setdefault(
+            int(events[blob]),
+            f"I3RecoPulseSeriesMapMask: expected bits of {expected} {_WHAT[what]}, found {found}",
+        )
+    marked = _marked(events, n_events)
+    faults |= {event: message for event, message in source.faults.items() if marked[event]}
+    module = np.flatnonzero(keep_module)
+    kept_of_module = np.bincount(owners(source.n_pulses)[keep_pulse], minlength=len(source.n_pulses))
+    return PulseSeries(
+        marked,
+        np.bincount(owners(source.n_modules)[module], minlength=n_events),
+        {name: column[module] for name, column in source.modules.items()},
+        kept_of_module[module],
+        {name: column[keep_pulse] for name, column in source.pulses.items()},
+        faults,
+    )
+
+
+_WHAT = ("", "modules", "sets of pulses", "pulses")
+
+
+@kernel
+def mark_set(
+    events, bits, bit_starts, unused, inner, inner_starts, inner_unused, set_starts,
+    module_starts, pulse_starts, keep_module, keep_pulse, problems,
+):  # fmt: skip
+    """Mark the modules and pulses whose bits are set.
+
+    An event's first set of bits has a bit a module; then follows a set of bits for each module whose bit
+    is 1, with a bit a pulse. An empty series may have a set of one byte.
+    """
+    for blob in range(events.size):
+        event = events[blob]
+        first, end = module_starts[event], module_starts[event + 1]
+        n_bits = 8 * (bit_starts[blob + 1] - bit_starts[blob]) - unused[blob]
+        if n_bits != end - first and not (first == end and n_bits <= 8):
+            problems[blob] = (1, end - first, n_bits)
+            continue
+        at = set_starts[blob]
+        for module in range(first, end):
+            k = module - first
+            if not (bits[bit_starts[blob] + k // 8] >> (k % 8)) & 1:
+                continue
+            if at == set_starts[blob + 1]:
+                problems[blob] = (2, at - set_starts[blob] + 1, at - set_starts[blob])
+                break
+            n_pulses = pulse_starts[module + 1] - pulse_starts[module]
+            n_bits = 8 * (inner_starts[at + 1] - inner_starts[at]) - inner_unused[at]
+            if n_bits != n_pulses:
+                problems[blob] = (3, n_pulses, n_bits)
+                break
+            keep_module[module] = True
+            for i in range(n_pulses):
+                keep_pulse[pulse_starts[module] + i] = (inner[inner_starts[at] + i // 8] >> (i % 8)) & 1
+            at += 1
+        if problems[blob, 0] == 0 and at != set_starts[blob + 1]:
+            problems[blob] = (2, at - set_starts[blob], set_starts[blob + 1] - set_starts[blob])
+        if problems[blob, 0]:
+            keep_module[first:end] = False
+            keep_pulse[pulse_starts[first] : pulse_starts[end]] = False
+
+
+def _marked(events: np.ndarray, n_events: int) -> np.ndarray:
+    exists = np.zeros(n_events, np.bool_)
+    exists[events] = True
+    return exists
+
+
+def _joined(parts: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def no_series(exists: np.ndarray, message: str = "") -> PulseSeries:
+    """A series without modules; with a message, those events are at fault that should have it."""
+    modules = {"string": np.empty(0, np.int16), "om": np.empty(0, np.uint8), "pmt": np.empty(0, np.uint8)}
+    pulses = {name: np.empty(0, np.float32) for name in ("charge", "width")}
+    pulses = {"time": np.empty(0), **pulses, "flags": np.empty(0, np.uint8)}
+    faults = dict.fromkeys(np.flatnonzero(exists).tolist(), message) if message else {}
+    counts = np.zeros(len(exists), np.int64)
+    return PulseSeries(exists, counts, modules, np.empty(0, np.int64), pulses, faults)
