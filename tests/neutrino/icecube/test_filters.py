@@ -19,7 +19,7 @@ from etendue.neutrino.sources.icecube.source import IceCubeSource
 from etendue.schema import Variable
 from tests.neutrino.icecube.events import partition_of, run
 from tests.neutrino.icecube.files import SIMULATED, simulated
-from tests.neutrino.test_linefit import angle
+from tests.neutrino.icecube.test_linefit import angle
 
 
 def with_events(n, **columns):

@@ -8,7 +8,7 @@ from etendue.neutrino.icecube.inertia import DipoleFit, TensorOfInertia, princip
 from etendue.neutrino.icecube.pulses import GROUP_INDEX, C
 from tests.neutrino.icecube.events import muon, partition_of, place, run
 from tests.neutrino.icecube.files import SIMULATED, simulated
-from tests.neutrino.test_linefit import angle
+from tests.neutrino.icecube.test_linefit import angle
 
 SERIES = "SRTTWOfflinePulsesDC"
 #: What IceCube's low-energy processing gives CLast, as the record in the files says.

@@ -4,8 +4,10 @@ import math
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from etendue.neutrino.icecube import likelihood, likelihood_fit, pandel
+from etendue.neutrino.icecube import descent, likelihood, likelihood_fit, pandel
 from etendue.neutrino.icecube.pulses import INSUFFICIENT_HITS, OK, Pulses, blank
 
 NOISE = 1e-8
@@ -73,8 +75,7 @@ def tracks():
 
 def fit(pulses, seeds, n_seeds=1, multi=False):
     fits = blank(likelihood_fit.FitTrack.results, len(seeds))
-    table = pandel.make_table(pandel.MUON_ICE)
-    likelihood_fit.fit_tracks(pulses, seeds, n_seeds, table, pandel.MUON_ICE, NOISE, multi, fits)
+    likelihood_fit.fit_tracks(pulses, seeds, n_seeds, *descent.models(pandel.MUON_ICE, NOISE, multi), fits)
     return fits
 
 
@@ -111,7 +112,7 @@ def test_no_seed_finds_less_than_many(tracks):
 
 def test_the_first_photon_of_many_comes_early():
     # One module with n photons: the likelihood of its first is greatest earlier for greater n.
-    table = pandel.make_table(pandel.MUON_ICE)
+    model, _ = descent.models(pandel.MUON_ICE, NOISE, multi=True)
     axes = np.eye(3)
     t = np.linspace(-60, 400, 93)
 
@@ -121,8 +122,7 @@ def test_the_first_photon_of_many_comes_early():
             np.argmin(
                 [
                     likelihood.minus_log_likelihood(
-                        likelihood.TRACK, np.array([0.0, 0, -s, 0, 0]), axes, hits, table, pandel.MUON_ICE,
-                        NOISE, True,
+                        likelihood.TRACK, np.array([0.0, 0, -s, 0, 0]), axes, hits, model
                     )
                     for s in t
                 ]
@@ -130,6 +130,77 @@ def test_the_first_photon_of_many_comes_early():
         ]  # fmt: skip
 
     assert best(1.0) > best(5.0) > best(50.0)
+
+
+@pytest.mark.parametrize("multi", [False, True])
+@pytest.mark.parametrize("what", [likelihood.TRACK, likelihood.CASCADE])
+@given(st.integers(0, 2**32 - 1))
+@settings(deadline=None)  # the first example compiles
+def test_slopes_are_those_of_finite_differences(what, multi, number):
+    random = np.random.default_rng(number)
+    hits = np.column_stack(
+        [random.normal(0, 60, (7, 3)), random.normal(0, 150, 7), random.integers(1, 9, 7).astype(float)]
+    )
+    ice = pandel.MUON_ICE if what == likelihood.TRACK else pandel.CASCADE_ICE
+    model, _ = descent.models(ice, NOISE, multi)
+    direction = random.normal(0, 1, 3)
+    axes = likelihood_fit.axes_along(*(direction / np.linalg.norm(direction)))
+    scale = np.array([20, 20, 50, 0.2, 0.2] if what == likelihood.TRACK else [20.0, 20, 20, 50])
+    point, n = scale * random.normal(0, 1, scale.size), scale.size
+    slopes = np.empty(n)
+    likelihood.evaluate(what, point, axes, hits, model, slopes, np.empty((n, n)))
+    for k in range(n):
+        # The geometry has kinks: two steps tell where the difference is none of a smooth function.
+        near, wide = (
+            (at(point + step) - at(point - step)) / (2 * step[k])
+            for step in (np.eye(n)[k] * scale[k] * size for size in (1e-6, 3e-6))
+            for at in [lambda p: likelihood.minus_log_likelihood(what, p, axes, hits, model)]
+        )
+        error = 1e-4 / scale[k] + 1e-4 * abs(near) + 5 * abs(near - wide)
+        assert slopes[k] == pytest.approx(near, abs=error)
+
+
+def simplex(what, point, steps, axes, hits, model):
+    """The minimum that restarted simplices find: another method, for comparison."""
+    optimize = pytest.importorskip("scipy.optimize")
+    value, again = np.inf, np.inf
+    while True:
+        found = optimize.minimize(
+            lambda p: likelihood.minus_log_likelihood(what, p, axes, hits, model),
+            point,
+            method="Nelder-Mead",
+            options={"initial_simplex": point + np.vstack([0 * steps, np.diag(steps)]), "fatol": 1e-2},
+        )
+        point, again = found.x, found.fun
+        if value - again < 0.1:
+            return min(value, again)
+        value = again
+
+
+def test_fits_end_no_higher_than_a_simplex(tracks):
+    _, _, pulses, seeds = tracks
+    model, _ = descent.models(pandel.MUON_ICE, NOISE, multi=False)
+    steps = np.array([20.0, 20, 50, 0.2, 0.2])
+    starts, rows, charge = likelihood.first_hits(pulses)
+    fits, higher = fit(pulses, seeds), []
+    for event in range(len(seeds)):
+        chosen = slice(starts[event], starts[event + 1])
+        hits, middle = likelihood_fit.centred(pulses, rows[chosen], charge[chosen])
+        point, axes = likelihood_fit._track_seed(seeds[event], middle, hits, 0, 1)
+        known = simplex(likelihood.TRACK, point, steps, axes, hits, model)
+        higher.append(fits["logl"][event] - known)
+    # The function has many minima, and one of a few dozen events may end in another than a simplex.
+    assert np.sum(np.array(higher) > 0.05) <= 1
+
+
+def test_a_fit_is_never_above_its_seed(tracks):
+    _, _, pulses, seeds = tracks
+    assert (fit(pulses, seeds)["logl"] <= fit(pulses, seeds, n_seeds=0)["logl"]).all()
+    fits = fit(pulses, seeds, n_seeds=6)
+    better = np.column_stack(
+        [*(fits[name] for name in ("pos_x", "pos_y", "pos_z", "time")), directions(fits)]
+    )
+    assert (fit(pulses, better)["logl"] <= fits["logl"] + 1e-6).all()
 
 
 def test_fits_do_not_depend_on_which_events_are_beside(tracks):
@@ -168,10 +239,11 @@ def test_cascades_are_found_to_some_metres():
     vertex = np.array([t[0] for t in thrown])
     pulses = pulses_of([t[1] for t in thrown])
     seeds = np.column_stack([vertex + random.normal(0, 30, vertex.shape), np.full(40, 10_050.0)])
-    table, fits = pandel.make_table(pandel.CASCADE_ICE), {}
+    fits = {}
     for multi in (False, True):
         fits[multi] = blank(likelihood_fit.FitCascade.results, 40)
-        likelihood_fit.fit_cascades(pulses, seeds, table, pandel.CASCADE_ICE, NOISE, multi, fits[multi])
+        models = descent.models(pandel.CASCADE_ICE, NOISE, multi)
+        likelihood_fit.fit_cascades(pulses, seeds, *models, fits[multi])
         assert (fits[multi]["fit_status"] == OK).all()
         found = np.column_stack([fits[multi][f"pos_{axis}"] for axis in "xyz"])
         assert np.median(np.linalg.norm(found - vertex, axis=1)) < 8.0

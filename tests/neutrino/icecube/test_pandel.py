@@ -55,7 +55,30 @@ def test_between_the_points_of_the_table_it_is_right_to_a_thousandth(s, u):
     assert pandel.interpolate(TABLE.density, t, xi) == pytest.approx(exact, abs=1e-3)
 
 
-@given(st.floats(allow_nan=False, allow_infinity=False), st.floats(0, 1e6))
+@given(st.floats(-11, 390), st.floats(math.log(0.06), math.log(20)))
+def test_slopes_are_those_of_finite_differences(t, u):
+    xi, h = math.exp(u), 1e-6
+    for table in (TABLE.density, TABLE.survival):
+        value, by_t, by_xi, by_t_t = pandel.interpolate_slopes(table, t, xi)
+        assert value == pandel.interpolate(table, t, xi)
+        ends = [pandel.interpolate(table, t + s, xi) for s in (-h, h)]
+        assert by_t == pytest.approx((ends[1] - ends[0]) / (2 * h), rel=1e-5, abs=1e-5)
+        ends = [pandel.interpolate(table, t, xi * (1 + s)) for s in (-h, h)]
+        assert by_xi == pytest.approx((ends[1] - ends[0]) / (2 * h * xi), rel=1e-5, abs=1e-5 / xi)
+        # The second derivative jumps from cell to cell of the table: it is between those of both sides.
+        sides = [pandel.interpolate_slopes(table, t + s, xi)[1] for s in (-h, 0.0, h)]
+        bends = np.diff(sides) / h
+        assert min(bends) - 1e-4 - 1e-4 * abs(by_t_t) <= by_t_t <= max(bends) + 1e-4 + 1e-4 * abs(by_t_t)
+
+
+@pytest.mark.parametrize("end", [pandel.T_MIN, pandel.T_MAX])
+def test_beyond_the_table_it_goes_on_straight(end):
+    value, by_t, *_ = pandel.interpolate_slopes(TABLE.density, end, 2.0)
+    further = end + math.copysign(50.0, end)
+    assert pandel.interpolate(TABLE.density, further, 2.0) == pytest.approx(value + by_t * (further - end))
+
+
+@given(st.floats(-1e300, 1e300), st.floats(0, 1e6))
 def test_beyond_the_table_it_stays_finite(t, xi):
     for table in (TABLE.density, TABLE.survival):
         assert math.isfinite(pandel.interpolate(table, t, xi))

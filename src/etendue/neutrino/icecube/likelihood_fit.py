@@ -10,15 +10,17 @@ from pydantic import Field
 
 from etendue.dataflow.partition import Partition
 from etendue.kernel import kernel
+from etendue.neutrino.icecube.descent import minimise, models
 from etendue.neutrino.icecube.likelihood import (
     CASCADE,
     TRACK,
+    Model,
     delay_behind_track,
     first_hits,
     minus_log_likelihood,
     track_of,
 )
-from etendue.neutrino.icecube.pandel import CASCADE_ICE, MUON_ICE, C, Ice, Table, make_table
+from etendue.neutrino.icecube.pandel import CASCADE_ICE, MUON_ICE, C, Ice
 from etendue.neutrino.icecube.pulses import (
     FAILED_TO_CONVERGE,
     INSUFFICIENT_HITS,
@@ -33,12 +35,8 @@ from etendue.schema import Schema
 
 #: Golden angle: directions that fill the sphere evenly, one after the other.
 _GOLDEN = math.pi * (3.0 - math.sqrt(5.0))
-#: First steps of a simplex: m, ns, and the tangent of an angle.
+#: Scales of the parameters: m, ns, and the tangent of an angle.
 _STEP_POSITION, _STEP_TIME, _STEP_ANGLE = 20.0, 50.0, 0.2
-#: A simplex ends when its likelihoods differ by less than this, or after so many calls.
-_TOLERANCE, _MAX_CALLS = 1e-2, 3000
-#: A further descent is tried as long as the last one gained so much.
-_GAIN = 0.1
 
 _QUALITY = (
     ("logl", "float64", "", "minus the logarithm of the likelihood (in 1/ns a hit) at the best point"),
@@ -47,109 +45,6 @@ _QUALITY = (
     ("n_calls", "int32", "", "evaluations of the likelihood"),
 )
 _VERTEX = tuple(row for row in TRACK_RESULTS if row[0][:3] in {"pos", "tim", "fit"})
-
-
-@kernel
-def minimise(
-    what: int,
-    start: np.ndarray,
-    steps: np.ndarray,
-    axes: np.ndarray,
-    hits: np.ndarray,
-    table: Table,
-    ice: Ice,
-    noise: float,
-    multi: bool,
-) -> tuple[np.ndarray, float, int]:
-    """Descend again from where a simplex ended, with full steps, until that finds nothing better.
-
-    Parameters and results as of `descend`.
-    """
-    point, value, total = descend(what, start, steps, axes, hits, table, ice, noise, multi)
-    while total < _MAX_CALLS:
-        again, lower, n_calls = descend(what, point, steps, axes, hits, table, ice, noise, multi)
-        total += n_calls
-        gain = value - lower
-        if gain > 0.0:
-            point, value = again, lower
-        if gain < _GAIN:
-            break
-    return point, value, total
-
-
-@kernel
-def descend(
-    what: int,
-    start: np.ndarray,
-    steps: np.ndarray,
-    axes: np.ndarray,
-    hits: np.ndarray,
-    table: Table,
-    ice: Ice,
-    noise: float,
-    multi: bool,
-) -> tuple[np.ndarray, float, int]:
-    """Minimise by a downhill simplex (Nelder and Mead, Computer J. 7 (1965) 308).
-
-    Parameters
-    ----------
-    start, steps : float64 array, shape (n,)
-        First corner, and how far the others are from it, one along each parameter.
-    what, axes, hits, table, ice, noise, multi
-        As in `etendue.neutrino.icecube.likelihood.minus_log_likelihood`.
-
-    Returns
-    -------
-    point : float64 array, shape (n,)
-        Where the function is least.
-    value : float
-        What it is there.
-    n_calls : int
-        Evaluations; `_MAX_CALLS` or more if it did not converge.
-    """
-    n = start.size
-    corner, value = np.empty((n + 1, n)), np.empty(n + 1)
-    for k in range(n + 1):
-        corner[k] = start
-        if k > 0:
-            corner[k, k - 1] += steps[k - 1]
-        value[k] = minus_log_likelihood(what, corner[k], axes, hits, table, ice, noise, multi)
-    n_calls = n + 1
-    middle, trial, further = np.empty(n), np.empty(n), np.empty(n)
-    while n_calls < _MAX_CALLS:
-        best, worst = np.argmin(value), np.argmax(value)
-        if value[worst] - value[best] < _TOLERANCE:
-            break
-        second = value[best]
-        for k in range(n + 1):
-            if k != worst and value[k] > second:
-                second = value[k]
-        for m in range(n):
-            middle[m] = (corner[:, m].sum() - corner[worst, m]) / n
-            trial[m] = 2.0 * middle[m] - corner[worst, m]
-        reflected = minus_log_likelihood(what, trial, axes, hits, table, ice, noise, multi)
-        n_calls += 1
-        if value[best] <= reflected < second:
-            corner[worst], value[worst] = trial, reflected
-            continue
-        # Further out if that was the best so far, else half the way back, on the better side.
-        reach = 2.0 if reflected < value[best] else (0.5 if reflected < value[worst] else -0.5)
-        for m in range(n):
-            further[m] = middle[m] + reach * (trial[m] - middle[m])
-        other = minus_log_likelihood(what, further, axes, hits, table, ice, noise, multi)
-        n_calls += 1
-        if other < min(reflected, value[worst]):
-            corner[worst], value[worst] = further, other
-        elif reflected < value[worst]:
-            corner[worst], value[worst] = trial, reflected
-        else:
-            for k in range(n + 1):
-                if k != best:
-                    corner[k] = 0.5 * (corner[k] + corner[best])
-                    value[k] = minus_log_likelihood(what, corner[k], axes, hits, table, ice, noise, multi)
-            n_calls += n
-    best = np.argmin(value)
-    return corner[best].copy(), value[best], n_calls
 
 
 @kernel
@@ -191,10 +86,8 @@ def fit_tracks(
     pulses: Pulses,
     seeds: np.ndarray,
     n_seeds: int,
-    table: Table,
-    ice: Ice,
-    noise: float,
-    multi: bool,
+    model: Model,
+    approaches: tuple,
     fits: np.ndarray,
 ) -> None:
     """Fit a track to each event, from its seed and from directions all over the sphere.
@@ -208,8 +101,8 @@ def fit_tracks(
     n_seeds : int
         How many seeds: the first, and others through the middle of the hits; 0 for the likelihood of the
         first itself.
-    table, ice, noise, multi
-        As in `etendue.neutrino.icecube.likelihood.minus_log_likelihood`.
+    model, approaches : Model, tuple of Model
+        As of `etendue.neutrino.icecube.descent.models`.
     fits : structured array, shape (n_events,)
         Filled with the results.
     """
@@ -227,13 +120,13 @@ def fit_tracks(
         for k in range(max(n_seeds, 1)):
             point, axes = _track_seed(seeds[event], middle, hits, k, n_seeds)
             if n_seeds == 0:
-                value = minus_log_likelihood(TRACK, point, axes, hits, table, ice, noise, multi)
-                n_calls = 1
+                value = minus_log_likelihood(TRACK, point, axes, hits, model)
+                n_calls, ended = 1, True
             else:
-                point, value, n_calls = minimise(TRACK, point, steps, axes, hits, table, ice, noise, multi)
+                point, value, n_calls, ended = minimise(TRACK, point, steps, axes, hits, model, approaches)
             total += n_calls
             if value < best:
-                best, converged = value, n_calls < _MAX_CALLS
+                best, converged = value, ended
                 x, y, z, t, ux, uy, uz = track_of(point, axes)
                 fit.pos_x, fit.pos_y, fit.pos_z, fit.time = (
                     x + middle[0], y + middle[1], z + middle[2], t + middle[3]
@@ -270,7 +163,7 @@ def _track_seed(
 
 @kernel
 def fit_cascades(
-    pulses: Pulses, seeds: np.ndarray, table: Table, ice: Ice, noise: float, multi: bool, fits: np.ndarray
+    pulses: Pulses, seeds: np.ndarray, model: Model, approaches: tuple, fits: np.ndarray
 ) -> None:
     """Fit the vertex of a cascade to each event, from its seed.
 
@@ -278,7 +171,7 @@ def fit_cascades(
     ----------
     seeds : float64 array, shape (n_events, 4)
         First vertex [m] and time [ns]; NaN for none.
-    pulses, table, ice, noise, multi, fits
+    pulses, model, approaches, fits
         As in `fit_tracks`.
     """
     starts, rows, charge = first_hits(pulses)
@@ -292,15 +185,15 @@ def fit_cascades(
             fit.fit_status = INSUFFICIENT_HITS
             continue
         hits, middle = centred(pulses, rows[first:stop], charge[first:stop])
-        point, best, n_calls = minimise(
-            CASCADE, seeds[event] - middle, steps, axes, hits, table, ice, noise, multi
+        point, best, n_calls, converged = minimise(
+            CASCADE, seeds[event] - middle, steps, axes, hits, model, approaches
         )
         fit.pos_x, fit.pos_y, fit.pos_z, fit.time = (
             point[0] + middle[0], point[1] + middle[1], point[2] + middle[2], point[3] + middle[3]
         )  # fmt: skip
         fit.logl, fit.n_calls = best, n_calls
         fit.rlogl = best / fit.ndof if fit.ndof > 0 else np.nan
-        fit.fit_status = OK if n_calls < _MAX_CALLS else FAILED_TO_CONVERGE
+        fit.fit_status = OK if converged else FAILED_TO_CONVERGE
 
 
 class _LikelihoodFit(EventStage):
@@ -328,6 +221,10 @@ class _LikelihoodFit(EventStage):
             seeds = [np.where(partition[f"events/{self.where}"], column, np.nan) for column in seeds]
         return seeds
 
+    def _models(self, ice: Ice) -> tuple[Model, tuple[Model, ...]]:
+        """What to minimise, and what to approach on."""
+        return models(ice, self.noise, self.likelihood == "MPE")
+
 
 class FitTrack(_LikelihoodFit):
     """Fit an endless muon track; ``iterations`` above 1 add seeds in directions all over the sphere."""
@@ -350,17 +247,8 @@ class FitTrack(_LikelihoodFit):
         down = np.sin(zenith)
         direction = (-down * np.cos(azimuth), -down * np.sin(azimuth), -np.cos(zenith))
         fits = blank(self.results, len(zenith))
-        multi = self.likelihood == "MPE"
-        fit_tracks(
-            self.gather(partition),
-            np.stack([*vertex, *direction], axis=1),
-            self.iterations,
-            make_table(MUON_ICE),
-            MUON_ICE,
-            self.noise,
-            multi,
-            fits,
-        )
+        seeds = np.stack([*vertex, *direction], axis=1)
+        fit_tracks(self.gather(partition), seeds, self.iterations, *self._models(MUON_ICE), fits)
         return self.columns(fits)
 
 
@@ -377,13 +265,5 @@ class FitCascade(_LikelihoodFit):
         """Fit all events of a partition."""
         vertex = np.stack(self._seeds(partition), axis=1)
         fits = blank(self.results, len(vertex))
-        fit_cascades(
-            self.gather(partition),
-            vertex,
-            make_table(CASCADE_ICE),
-            CASCADE_ICE,
-            self.noise,
-            self.likelihood == "MPE",
-            fits,
-        )
+        fit_cascades(self.gather(partition), vertex, *self._models(CASCADE_ICE), fits)
         return self.columns(fits)

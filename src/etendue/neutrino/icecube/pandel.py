@@ -27,6 +27,8 @@ T_MIN, T_MAX, XI_MIN, XI_MAX = -12.0, 400.0, 0.05, 25.0
 #: Steps of the table in asinh(t / sigma) and in ln(xi).
 STEP_T, STEP_XI = 0.04, 0.06
 
+_PER_T, _PER_XI = 1.0 / STEP_T, 1.0 / STEP_XI
+_FIRST_T, _FIRST_XI = math.asinh(T_MIN), math.log(XI_MIN)
 _TINY = 1e-14
 
 
@@ -169,45 +171,86 @@ def tabulate(rate: float, t: np.ndarray, xi: np.ndarray) -> tuple[np.ndarray, np
 
 
 @kernel
-def interpolate(table: np.ndarray, t: float, xi: float) -> float:
-    """A tabulated logarithm between the points of the grid, by cubic convolution (Catmull and Rom).
+def interpolate_slopes(table: np.ndarray, t: float, xi: float) -> tuple[float, float, float, float]:
+    """A tabulated logarithm f between the points of the grid, and its slopes, by cubic convolution.
 
-    Keys, IEEE Trans. Acoust. Speech Signal Process. 29 (1981) 1153. Continuous with its derivatives.
+    f = sum_km w_k(a) w_m(b) f_km over 4 x 4 neighbours, with the fractions a in u = ln(xi) / step and b in
+    s = asinh(t) / step (Catmull and Rom; Keys, IEEE Trans. Acoust. Speech Signal Process. 29 (1981) 1153).
+    It is continuous with its first derivatives, which are those of the weights, by ds/dt = 1 / sqrt(1 + t^2)
+    and du/dxi = 1 / xi; d2f/dt2 = (f_ss - f_s t / sqrt(1 + t^2)) / (1 + t^2), s here without its step.
 
     Parameters
     ----------
     table : float64 array, shape (n_xi, n_t)
         Grid in ln(xi) and asinh(t).
     t : float
-        Delay in units of the jitter; held at the ends of the grid.
+        Delay in units of the jitter; beyond the ends of the grid f goes on as a straight line.
     xi : float
         Shape; held at the ends of the grid.
+
+    Returns
+    -------
+    value, by_t, by_xi, by_t_t : float
+        f, df/dt, df/dxi, d2f/dt2.
     """
     n_xi, n_t = table.shape
-    u = (math.log(min(max(xi, XI_MIN), XI_MAX)) - math.log(XI_MIN)) / STEP_XI
-    s = (math.asinh(min(max(t, T_MIN), T_MAX)) - math.asinh(T_MIN)) / STEP_T
-    i = min(max(int(u), 1), n_xi - 3)
-    j = min(max(int(s), 1), n_t - 3)
+    inside_t, inside_xi = min(max(t, T_MIN), T_MAX), min(max(xi, XI_MIN), XI_MAX)
+    root = math.sqrt(1.0 + inside_t * inside_t)
+    u = (math.log(inside_xi) - _FIRST_XI) * _PER_XI
+    s = (math.copysign(math.log(abs(inside_t) + root), inside_t) - _FIRST_T) * _PER_T
+    i, j = min(max(int(u), 1), n_xi - 3), min(max(int(s), 1), n_t - 3)
     a, b = u - i, s - j
-    value = 0.0
-    for k in range(4):
-        row = 0.0
-        for m in range(4):
-            row += _weight(m, b) * table[i + k - 1, j + m - 1]
-        value += _weight(k, a) * row
-    return value
+    w, d = _weights(a), _weight_slopes(a)
+    # Unsigned, so that no index is tested for being negative.
+    row, column = np.uint64(i - 1), np.uint64(j - 1)
+    f0, g0 = _blend(table, row, column, w, d)
+    f1, g1 = _blend(table, row, column + np.uint64(1), w, d)
+    f2, g2 = _blend(table, row, column + np.uint64(2), w, d)
+    f3, g3 = _blend(table, row, column + np.uint64(3), w, d)
+    w, d = _weights(b), _weight_slopes(b)
+    value = (w[0] * f0 + w[1] * f1) + (w[2] * f2 + w[3] * f3)
+    by_u = (w[0] * g0 + w[1] * g1) + (w[2] * g2 + w[3] * g3)
+    by_s = (d[0] * f0 + d[1] * f1) + (d[2] * f2 + d[3] * f3)
+    by_s_s = ((2.0 - 3.0 * b) * f0 + (9.0 * b - 5.0) * f1) + ((4.0 - 9.0 * b) * f2 + (3.0 * b - 1.0) * f3)
+    inverse = 1.0 / root
+    by_t = by_s * inverse * _PER_T
+    by_t_t = (by_s_s * _PER_T**2 - by_t * t) * inverse * inverse if inside_t == t else 0.0
+    by_xi = by_u * _PER_XI / xi if inside_xi == xi else 0.0
+    return value + by_t * (t - inside_t), by_t, by_xi, by_t_t
 
 
 @kernel
-def _weight(k: int, x: float) -> float:
-    """Weight of the k-th of four neighbours at the fraction x between the second and the third."""
-    if k == 0:
-        return 0.5 * x * (-1.0 + x * (2.0 - x))
-    if k == 1:
-        return 0.5 * (2.0 + x * x * (3.0 * x - 5.0))
-    if k == 2:
-        return 0.5 * x * (1.0 + x * (4.0 - 3.0 * x))
-    return 0.5 * x * x * (x - 1.0)
+def interpolate(table: np.ndarray, t: float, xi: float) -> float:
+    """A tabulated logarithm between the points of the grid; see `interpolate_slopes`."""
+    return interpolate_slopes(table, t, xi)[0]
+
+
+@kernel
+def _blend(table: np.ndarray, row: int, column: int, w: tuple, d: tuple) -> tuple[float, float]:
+    """Four rows of a column, added with two sets of weights."""
+    f0, f1 = table[row, column], table[row + np.uint64(1), column]
+    f2, f3 = table[row + np.uint64(2), column], table[row + np.uint64(3), column]
+    return (w[0] * f0 + w[1] * f1) + (w[2] * f2 + w[3] * f3), (d[0] * f0 + d[1] * f1) + (
+        d[2] * f2 + d[3] * f3
+    )
+
+
+@kernel
+def _weights(x: float) -> tuple[float, float, float, float]:
+    """Weights of four neighbours at the fraction x between the second and the third; their sum is 1."""
+    w0 = 0.5 * x * (-1.0 + x * (2.0 - x))
+    w2 = 0.5 * x * (1.0 + x * (4.0 - 3.0 * x))
+    w3 = 0.5 * x * x * (x - 1.0)
+    return w0, 1.0 - w0 - w2 - w3, w2, w3
+
+
+@kernel
+def _weight_slopes(x: float) -> tuple[float, float, float, float]:
+    """Derivatives of the weights; their sum is 0."""
+    d0 = -0.5 + x * (2.0 - 1.5 * x)
+    d2 = 0.5 + x * (4.0 - 4.5 * x)
+    d3 = x * (1.5 * x - 1.0)
+    return d0, -(d0 + d2 + d3), d2, d3
 
 
 @lru_cache(maxsize=8)
