@@ -13,6 +13,8 @@ _HOMES = {
     "FindCoincidences": "coincidences",
     "LeadingParticles": "truth",
     "MatchTruth": "truth",
+    "ReconstructMuon": "muon.stage",
+    "ReconstructShower": "shower.stage",
     "SelectSupernova": "supernova",
     "Trigger": "triggers.stage",
     "data_filter": "triggers.parameters",
