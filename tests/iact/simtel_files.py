@@ -5,7 +5,8 @@ from functools import cache
 
 import numpy as np
 
-from etendue.iact.sources.simtel import SimtelSource, stream
+from etendue.dataflow import packed
+from etendue.iact.sources.simtel import SimtelSource
 
 SOURCE = SimtelSource()
 COEFFICIENTS = ("pedestal", "dc_to_pe", "time_shift", "broken")
@@ -18,7 +19,7 @@ def find(shared, name):
 
 @cache
 def unpacked(path):
-    return b"".join(stream.pieces(path))
+    return b"".join(packed.pieces(path))
 
 
 def objects(plain):

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import NamedTuple
 
+from etendue.dataflow.packed import Note, ignore
 from etendue.dataflow.partition import Failure
 from etendue.dataflow.source import OnError, SourceError
 from etendue.iact.schema import EventType
@@ -33,7 +34,6 @@ from etendue.iact.sources.simtel.objects import (
     array,
     unpack,
 )
-from etendue.iact.sources.simtel.stream import Note, ignore
 from etendue.iact.sources.simtel.walk import Damage, ObjectWalk
 
 HISTOGRAMS, TELESCOPE_DATA, PHOTOELECTRONS = 100, 1204, 1208

@@ -13,6 +13,7 @@ from itertools import islice
 
 import numpy as np
 
+from etendue.dataflow.packed import Checksum, Note, ignore
 from etendue.dataflow.partition import Failure, Partition
 from etendue.dataflow.source import OnError, Scan, SourceError, UnforeseenError
 from etendue.iact.sources.simtel.columns import (
@@ -23,7 +24,7 @@ from etendue.iact.sources.simtel.columns import (
 )
 from etendue.iact.sources.simtel.events import EventWalk, RawEvent, Readout
 from etendue.iact.sources.simtel.objects import ObjectError
-from etendue.iact.sources.simtel.stream import Checksum, Note, ignore, is_eventio
+from etendue.iact.sources.simtel.stream import is_eventio
 from etendue.iact.sources.simtel.tables import Labels, schema, static
 from etendue.schema import Columns, Schema
 

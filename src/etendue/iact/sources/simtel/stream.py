@@ -1,76 +1,12 @@
-"""The uncompressed bytes of a file, whatever it is packed in."""
+"""How a file of EventIO objects begins."""
 
 from __future__ import annotations
 
-import bz2
-import hashlib
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import BinaryIO, Protocol
+from etendue.dataflow.packed import UnpackError, pieces
 
 #: Marks the start of each top-level object; read as an integer, it tells the byte order.
 SYNC = b"\x37\x8a\x1f\xd4"
 SYNC_BIG_ENDIAN = SYNC[::-1]
-#: Packed bytes that are unpacked at once. Few, as an error costs all that they unpack to.
-PACKED_PIECE = 64 << 10
-PLAIN_PIECE = 1 << 20
-#: How far an error in the packed data can stay unnoticed, in unpacked bytes: a few blocks of each packing.
-SUSPECT = 1 << 20
-#: Whatever precedes an error of this kind may be wrong as well, back to the start of the packed data.
-CHECKSUM_ERROR = "checksum"
-
-
-class UnpackError(Exception):
-    """Packed data that cannot be unpacked.
-
-    Parameters
-    ----------
-    message : str
-        What is wrong.
-    suspect : int
-        Bytes, back from the end of what was unpacked, that may be wrong too.
-    """
-
-    def __init__(self, message: str, suspect: int) -> None:
-        super().__init__(message)
-        self.suspect = suspect
-
-
-class Unpacker(Protocol):
-    """What `isal`, `bz2` and `zstandard` have in common."""
-
-    eof: bool
-    unused_data: bytes
-
-    def decompress(self, data: bytes) -> bytes: ...
-
-
-@dataclass(frozen=True)
-class Packing:
-    """A way of packing: its magic bytes, and what unpacks it."""
-
-    name: str
-    magic: bytes
-    unpacker: Callable[[], Unpacker]
-
-
-def _gzip() -> Unpacker:
-    from isal import isal_zlib  # 2.5 times as fast as zlib
-
-    return isal_zlib.decompressobj(wbits=31)
-
-
-def _zstandard() -> Unpacker:
-    import zstandard
-
-    return zstandard.ZstdDecompressor().decompressobj()
-
-
-PACKINGS = (
-    Packing("gzip", b"\x1f\x8b", _gzip),
-    Packing("zstd", b"\x28\xb5\x2f\xfd", _zstandard),
-    Packing("bzip2", b"BZh", bz2.BZ2Decompressor),
-)
 
 
 def is_eventio(path: str) -> bool:
@@ -80,87 +16,3 @@ def is_eventio(path: str) -> bool:
     except (OSError, UnpackError):
         return False
     return start.startswith((SYNC, SYNC_BIG_ENDIAN))
-
-
-#: Called with the bytes of a file as they are in it, in order.
-Note = Callable[[bytes], object]
-
-
-def ignore(data: bytes) -> None:
-    """Note nothing."""
-
-
-class Checksum:
-    """SHA-256 of a file, taken of its bytes as they are read."""
-
-    def __init__(self) -> None:
-        self._digest = hashlib.sha256()
-        self.n_bytes = 0
-
-    def add(self, data: bytes) -> None:
-        self._digest.update(data)
-        self.n_bytes += len(data)
-
-    def of_whole(self, size: int) -> str:
-        """In hexadecimal, if so many bytes were read; else empty."""
-        return self._digest.hexdigest() if self.n_bytes == size else ""
-
-
-def pieces(path: str, note: Note = ignore) -> Iterator[bytes]:
-    """The bytes of a file, unpacked, piece by piece.
-
-    Parameters
-    ----------
-    path : str
-        The file.
-    note : callable, optional
-        Called with the bytes as they are in the file, in order.
-
-    Raises
-    ------
-    UnpackError
-        If packed data is broken or ends too early; all whole pieces before that have been yielded.
-    OSError
-        If the file cannot be read.
-    """
-    with open(path, "rb") as file:
-        start = file.read(max(len(packing.magic) for packing in PACKINGS))
-        file.seek(0)
-        packing = next((p for p in PACKINGS if start.startswith(p.magic)), None)
-        if packing is not None:
-            yield from _unpacked(packing, _noted(file, PACKED_PIECE, note))
-        else:
-            yield from _noted(file, PLAIN_PIECE, note)
-
-
-def _noted(file: BinaryIO, size: int, note: Note) -> Iterator[bytes]:
-    while data := file.read(size):
-        note(data)
-        yield data
-
-
-def _unpacked(packing: Packing, packed: Iterator[bytes]) -> Iterator[bytes]:
-    unpacker, size = None, 0
-    for data in packed:
-        while data:
-            if unpacker is None:
-                if size and not data.strip(b"\0"):
-                    break  # padding after the last member
-                unpacker, size = packing.unpacker(), 0
-            piece = _unpack(packing, unpacker, data, size)
-            data = unpacker.unused_data if unpacker.eof else b""
-            if unpacker.eof:
-                unpacker = None
-            size += len(piece)
-            if piece:
-                yield piece
-    if unpacker is not None:
-        raise UnpackError(f"the {packing.name} data ends too early: the file is truncated", 0)
-
-
-def _unpack(packing: Packing, unpacker: Unpacker, data: bytes, size: int) -> bytes:
-    try:
-        return unpacker.decompress(data)
-    except Exception as error:  # each library raises its own kind
-        suspect = size if CHECKSUM_ERROR in str(error) else min(size, SUSPECT)
-        raise UnpackError(f"the {packing.name} data is corrupted ({error})", suspect) from error

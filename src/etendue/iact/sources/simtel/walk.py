@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from etendue.dataflow.packed import Note, UnpackError, ignore, pieces
 from etendue.iact.sources.simtel.objects import (
     BAD_END,
     BAD_SYNC,
@@ -20,14 +21,7 @@ from etendue.iact.sources.simtel.objects import (
     find_objects,
     parse_header,
 )
-from etendue.iact.sources.simtel.stream import (
-    SYNC,
-    SYNC_BIG_ENDIAN,
-    Note,
-    UnpackError,
-    ignore,
-    pieces,
-)
+from etendue.iact.sources.simtel.stream import SYNC, SYNC_BIG_ENDIAN
 
 #: Bytes to have at hand; large enough that copying the rest of the last fill costs nothing.
 FILL = 1 << 20
@@ -125,7 +119,7 @@ class ObjectWalk:
             except UnpackError as error:
                 self._error, self._ended = error, True
             except OSError as error:
-                self._error = UnpackError(f"the file cannot be read ({error.strerror})", 0)
+                self._error = UnpackError(f"the file cannot be read ({error.strerror})")
                 self._ended = True
             else:
                 n += len(parts[-1])

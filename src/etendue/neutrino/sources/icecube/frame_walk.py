@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from etendue.dataflow.packed import UnpackError, packing_of
 from etendue.neutrino.sources.icecube.frames import (
     BAD_CRC,
     BAD_VERSION,
@@ -18,7 +19,7 @@ from etendue.neutrino.sources.icecube.frames import (
     Frames,
     find_frames,
 )
-from etendue.neutrino.sources.icecube.stream import MAGIC, UnpackError, packing, pieces
+from etendue.neutrino.sources.icecube.stream import MAGIC, pieces
 
 #: Unpacked bytes that are indexed at once.
 FILL = 32 << 20
@@ -62,7 +63,7 @@ class FrameWalk:
         self._error: UnpackError | None = None
         self._damaged = False
         try:
-            if packing(self.path) or not os.path.getsize(self.path):
+            if packing_of(self.path) or not os.path.getsize(self.path):
                 self._pieces, self._ended = pieces(self.path), False
             else:
                 self._data, self._ended = np.asarray(np.memmap(self.path, np.uint8, mode="c")), True

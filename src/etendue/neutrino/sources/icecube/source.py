@@ -10,6 +10,7 @@ from functools import lru_cache
 
 import numpy as np
 
+from etendue.dataflow.packed import packing_of
 from etendue.dataflow.partition import Failure, Partition
 from etendue.dataflow.source import OnError, Scan, SourceError
 from etendue.neutrino.sources.icecube.conditions import Conditions
@@ -28,7 +29,7 @@ from etendue.neutrino.sources.icecube.objects import FrameObjects
 from etendue.neutrino.sources.icecube.provenance import TABLE as JOBS
 from etendue.neutrino.sources.icecube.provenance import TRAY_INFO, jobs
 from etendue.neutrino.sources.icecube.reader import EventReader
-from etendue.neutrino.sources.icecube.stream import is_i3, packing
+from etendue.neutrino.sources.icecube.stream import is_i3
 from etendue.neutrino.sources.icecube.tables import NAMED, event_variables, no_values, row_levels, row_tables
 from etendue.schema import Columns, Schema, Table
 
@@ -215,7 +216,7 @@ def _no_rows(schema: Schema, columns: frozenset[str]) -> dict[str, Columns]:
 
 
 def _is_plain(path: str) -> bool:
-    return not packing(path) and not is_message(path)
+    return packing_of(path) is None and not is_message(path)
 
 
 @lru_cache(maxsize=2)
