@@ -184,6 +184,31 @@ def find_muons(
 
 
 @kernel
+def mark_shower(
+    found: np.ndarray,
+    hits: np.ndarray,
+    t: np.ndarray,
+    position: np.ndarray,
+    module: np.ndarray,
+    min_hits: int,
+    min_modules: int,
+    diameter: float,
+    extra: float,
+    limit: int,
+) -> None:
+    """Mark the clique among ``hits``, all that match a root, if it is large enough; all if they are too many.
+
+    Parameters are as in `find_showers`, whose result ``found`` is.
+    """
+    if hits.size > limit:
+        mark(found, hits, 3)
+        return
+    cluster = sphere_cluster(hits, t, position, diameter, extra, min_hits)
+    if cluster.size > 0 and has_modules(module, cluster, min_modules):
+        mark(found, cluster, 1)
+
+
+@kernel
 def find_showers(
     starts: np.ndarray,
     t: np.ndarray,
@@ -218,14 +243,10 @@ def find_showers(
                     hits[n] = hit
                     n += 1
                     n_new += found[hit] == 0
-            if n < min_hits or n_new == 0 or not has_modules(module, hits[:n], min_modules):
-                continue
-            if n > limit:
-                mark(found, hits[:n], 3)
-                continue
-            cluster = sphere_cluster(hits[:n], t, position, diameter, extra, min_hits)
-            if cluster.size > 0 and has_modules(module, cluster, min_modules):
-                mark(found, cluster, 1)
+            if n >= min_hits and n_new > 0 and has_modules(module, hits[:n], min_modules):
+                mark_shower(
+                    found, hits[:n], t, position, module, min_hits, min_modules, diameter, extra, limit
+                )
     return found
 
 
@@ -273,12 +294,8 @@ def find_mixed_showers(
                     hits[n] = hit
                     n += 1
                     n_new += found[hit] == 0
-            if n < min_hits or n_new == 0 or not has_modules(module, hits[:n], min_modules):
-                continue
-            if n > limit:
-                mark(found, hits[:n], 3)
-                continue
-            cluster = sphere_cluster(hits[:n], t, position, diameter, extra, min_hits)
-            if cluster.size > 0 and has_modules(module, cluster, min_modules):
-                mark(found, cluster, 1)
+            if n >= min_hits and n_new > 0 and has_modules(module, hits[:n], min_modules):
+                mark_shower(
+                    found, hits[:n], t, position, module, min_hits, min_modules, diameter, extra, limit
+                )
     return found
