@@ -41,6 +41,16 @@ def test_all_objects_end_where_their_blobs_end(shared):
     assert decoded > 3000
 
 
+def test_no_number_of_different_keys_is_too_great(tmp_path):
+    """The index makes room for names and for objects as it needs it, each by itself."""
+    path, keys = tmp_path / "keys.i3", [f"key {number}" for number in range(20_000)]
+    parts = [keys[:3], keys[3:9_000], keys[9_000:], keys[:3]]
+    path.write_bytes(b"".join(i3.frame("Q", {key: key.encode() for key in part}) for part in parts))
+    frames = read_frames(str(path))
+    assert [frame.keys() for frame in frames] == parts
+    assert frames[2].blob("key 19999") == b"key 19999"
+
+
 def graphnet(shared, name, table):
     path = shared / "data" / "icecube" / "graphnet" / "sqlite" / name / f"{name}_first_5_frames.db"
     path = path if path.exists() else path.with_name(f"{name}.db")

@@ -18,14 +18,13 @@ from etendue.kernel import kernel
 
 #: The only version of frames that is read; icetray has written it since 2010.
 VERSION = 6
-#: Unpacked bytes that are indexed at once, and the greatest frame that is believed to be one.
-FILL = 32 << 20
+#: The greatest frame that is believed to be one, in bytes.
 MAX_FRAME = 1 << 30
+#: Names that there is room for at first, a power of two: the time to make room must not grow with the file.
+MOST_NAMES = 2048
 #: Bytes of a frame before its first object, and of the least object (three lengths).
 HEAD, LEAST_OBJECT = 15, 12
 _CHECKED_FROM = 10
-#: Places in a file that are tried as the start of a frame after damage, before giving up.
-MAX_TRIES = 1000
 
 #: Why indexing stopped.
 FULL, MORE, NO_MAGIC, BAD_VERSION, TOO_LONG, BAD_CRC = range(6)
@@ -33,12 +32,13 @@ FULL, MORE, NO_MAGIC, BAD_VERSION, TOO_LONG, BAD_CRC = range(6)
 
 @kernel
 def read_u32(data, at):
-    """An unsigned integer of four bytes, little-endian, as int64."""
+    """An unsigned integer of four bytes, little-endian, as int64; compiled to one load."""
+    at = np.uint64(at)  # an index without sign, which is not looked at for counting from the end
     return (
         np.int64(data[at])
-        | np.int64(data[at + 1]) << 8
-        | np.int64(data[at + 2]) << 16
-        | np.int64(data[at + 3]) << 24
+        | np.int64(data[at + np.uint64(1)]) << 8
+        | np.int64(data[at + np.uint64(2)]) << 16
+        | np.int64(data[at + np.uint64(3)]) << 24
     )
 
 
@@ -239,7 +239,8 @@ class Frames:
     def is_whole(self, frame: int) -> bool:
         """Whether a frame's checksum is right."""
         start, end = self.table[frame, :2].tolist()
-        checked = self.data[start + _CHECKED_FROM : end - 4].tobytes()
+        checked = self.data[start + _CHECKED_FROM : end - 4]
+        checked.flags.writeable = False  # as the checksum's function wants it, which then copies nothing
         stored = int.from_bytes(self.data[end - 4 : end].tobytes(), "little")
         return google_crc32c.extend(_INVERTED, checked) ^ _INVERTED == stored
 
@@ -313,17 +314,20 @@ def find_frames(
     at, reason : int
         Where the first frame starts that was not taken, and why it was not.
     """
-    rows = n or 64 + (data.size - at) // 8192
+    rows, most_names = n or 64 + (data.size - at) // 8192, MOST_NAMES
     while True:
         table = np.empty((rows, 5), dtype=np.int64)
         objects = np.empty((64 * rows, 4), dtype=np.int64)
-        names = np.empty((64 * rows, 2), dtype=np.int64)
-        slots = np.full(1 << (2 * len(names) - 1).bit_length(), -1, dtype=np.int32)
+        names = np.empty((most_names, 2), dtype=np.int64)
+        slots = np.full(2 * most_names, -1, dtype=np.int32)
         counts = np.zeros(3, dtype=np.int64)
         end, reason = index_frames(data, at, MAX_FRAME, table, objects, names, slots, counts)
         n_frames, n_objects, n_names = counts.tolist()
         if reason != FULL or n_frames == n:
             break
-        rows *= 4
+        if n_names + 2 > most_names:
+            most_names *= 4
+        else:
+            rows *= 4
     texts = [decode_text(data, *place) for place in names[:n_names].tolist()]
     return table[:n_frames].copy(), objects[:n_objects].copy(), texts, int(end), int(reason)

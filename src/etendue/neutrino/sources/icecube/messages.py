@@ -29,7 +29,10 @@ def is_message(path: str) -> bool:
     """Whether a file is a JSON text that carries frames."""
     try:
         with open(path, "rb") as file:
-            start = file.read(LOOK)
+            start = file.read(len(MAGIC))
+            if start == MAGIC:  # frames, which begin as a list does in JSON
+                return False
+            start += file.read(LOOK)
     except OSError:
         return False
     return start.lstrip()[:1] in (b"{", b"[") and PAIR.search(start) is not None

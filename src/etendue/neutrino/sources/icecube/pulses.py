@@ -8,16 +8,7 @@ import numpy as np
 
 from etendue.kernel import kernel, offsets, owners
 from etendue.neutrino.sources.icecube.decode import Decoded
-from etendue.neutrino.sources.icecube.superdst import (
-    ATWD,
-    CHARGE_STEP,
-    FADC,
-    FADC_WIDTH,
-    ICETOP,
-    LOCAL_COINCIDENCE,
-    unpack,
-    unpack_widths,
-)
+from etendue.neutrino.sources.icecube.superdst import MODULES, finish, sort_modules, unpack
 from etendue.schema import Columns
 
 MODULE = ("string", "om", "pmt")
@@ -113,33 +104,43 @@ def _unpacked(decoded: Decoded) -> tuple[Columns, Columns, np.ndarray, np.ndarra
 
 def from_superdst(decoded: Decoded, events: np.ndarray, n_events: int) -> PulseSeries:
     """Series unpacked from super-DSTs, modules in the order of (string, om)."""
-    modules, found, n_pulses, ok = _unpacked(decoded)
-    time, code, hlc = found.values()
+    modules, kept, n_pulses, ok = _unpacked(decoded)
+    n = len(kept["time"])
     starts = {name: offsets(decoded.counts[name]) for name in decoded.counts}
-    om, n, n_headers = modules["om"], len(time), len(n_pulses)
-    header = owners(n_pulses)
     event = owners(decoded.counts["headers"])
-    icetop = om[header] >= ICETOP
-    width = np.ones(n, np.float32)
-    for i, kind in enumerate((~hlc & ~icetop, hlc & ~icetop, ~hlc & icetop, hlc & icetop)):
-        order = np.flatnonzero(kind)
-        of_event = offsets(np.bincount(event[header[order]], minlength=len(events)))
-        name = f"widths_{i}"
-        unpack_widths(decoded.levels[name]["value"], starts[name], order, of_event, width)
-    charge = (CHARGE_STEP * (code + 0.5)).astype(np.float32)
-    charge[icetop] = np.nan
-    # Not kept, but follows from the width, as the modules' two digitisers have bins of 3.3 and 25 ns.
-    digitisers = np.where(hlc & (width < FADC_WIDTH), ATWD | FADC, FADC)
-    flags = (digitisers | np.where(hlc, LOCAL_COINCIDENCE, 0)).astype(np.uint8)
+    number = (modules["string"].astype(np.uint16) * MODULES) + modules["om"]  # of 16 bits: sorted by digits
+    place, module, of_module = np.zeros((3, len(number)), np.int64)
+    late = np.zeros(len(number), np.bool_)
+    n_sorted = sort_modules(
+        np.argsort(number, kind="stable"), number, event, starts["headers"], ok, n_pulses, kept["time"],
+        place, module, of_module, late,
+    )  # fmt: skip
+    module, of_module, late = module[:n_sorted], of_module[:n_sorted], late[:n_sorted]
+    pulses = {"time": np.empty(n), "charge": np.empty(n, np.float32)}
+    pulses |= {"width": np.empty(n, np.float32), "flags": np.empty(n, np.uint8)}
+    widths = [f"widths_{i}" for i in range(4)]
+    finish(
+        starts["headers"], modules["om"], n_pulses, place, *kept.values(),
+        tuple(decoded.levels[name]["value"] for name in widths),
+        np.stack([starts[name] for name in widths]), *pulses.values(),
+    )  # fmt: skip
     faults = {int(events[blob]): message for blob, message in decoded.messages()}
     faults |= {int(events[i]): "I3SuperDST: its words do not fit together" for i in np.flatnonzero(~ok)}
-    pulses = {"time": time, "charge": charge, "width": width, "flags": flags}
-    modules = modules | {"pmt": np.zeros(n_headers, np.uint8)}
-    counts = np.zeros(n_events, np.int64)
-    counts[events] = decoded.counts["headers"]
-    exists = _marked(events, n_events)
-    by_time = PulseSeries(exists, counts, modules, n_pulses, pulses, {})
-    return union([by_time], [exists & ~np.isin(np.arange(n_events), list(faults))], exists, faults)
+    if late.any():
+        some, by_time = _by_time(pulses["time"], of_module, late)
+        for values in pulses.values():
+            values[some] = values[by_time]
+    modules = {name: values[module] for name, values in modules.items()}
+    modules |= {"pmt": np.zeros(len(module), np.uint8)}
+    n_modules = np.bincount(events[event[module]], minlength=n_events)
+    return PulseSeries(_marked(events, n_events), n_modules, modules, of_module, pulses, faults)
+
+
+def _by_time(time: np.ndarray, n_pulses: np.ndarray, late: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Pulses of the modules that are ``late``, and the same in order of time within each module."""
+    some = np.flatnonzero(np.repeat(late, n_pulses))
+    rank = np.repeat(np.flatnonzero(late), n_pulses[late])
+    return some, some[np.lexsort((time[some], rank))]
 
 
 def union(
@@ -177,10 +178,8 @@ def union(
     late = np.zeros(len(n_pulses), np.bool_)
     gather(module, new, starts, joined.pulses["time"], pulse, n_pulses, late)
     if late.any():
-        rank = owners(n_pulses)
-        some = np.flatnonzero(late[rank])
-        order = np.lexsort((joined.pulses["time"][pulse[some]], rank[some]))
-        pulse[some] = pulse[some[order]]
+        some, by_time = _by_time(joined.pulses["time"][pulse], n_pulses, late)
+        pulse[some] = pulse[by_time]
     return _taken(joined, event, module[new], pulse, n_pulses)
 
 

@@ -106,35 +106,123 @@ def unpack(stamps, stamp_starts, headers, header_starts, string, om, time, code,
 
 
 @kernel
-def unpack_widths(runs, run_starts, order, order_starts, width):
-    """Widths of one kind of pulses, from runs of equal ones.
+def sort_modules(
+    by_number, number, event, header_starts, ok, n_pulses, since, place, module, of_module, late
+):
+    """Find where pulses go when the modules of each event stand in the order of their numbers.
 
-    A byte holds the code in its lower four bits and the run's length in its upper ones. Bytes of equal
-    code that follow one another are the digits of one length, the least significant first.
+    A module may occur more than once: its pulses then stand together.
 
     Parameters
     ----------
-    runs : uint8 array
-        Runs of all events.
-    run_starts : int64 array, shape (n + 1,)
-        First run of each event, and the end.
-    order : int64 array
-        The pulses of this kind.
-    order_starts : int64 array, shape (n + 1,)
-        First of them of each event, and the end.
-    width : float32 array
-        Output: width of those pulses, ``2**code`` ns.
+    by_number : int64 array, shape (n_headers,)
+        All modules in the order of their numbers; equal ones as they are kept.
+    number, event : uint16, int64 array, shape (n_headers,)
+        Number and event of each.
+    header_starts : int64 array, shape (n + 1,)
+        First module of each event, and the end.
+    ok : bool array, shape (n,)
+        Events whose modules are wanted.
+    n_pulses : int64 array, shape (n_headers,)
+        Pulses of each module; at least one where the event is wanted.
+    since : float64 array
+        Time of each pulse, as kept.
+    place : int64 array, shape (n_headers,)
+        Output: where the first pulse of each module goes.
+    module, of_module : int64 array, shape (n_headers,)
+        Output: modules in their new order, each once, and the pulses of each.
+    late : bool array, shape (n_headers,)
+        Output: whether those are not in order of time. False before.
+
+    Returns
+    -------
+    int
+        Number of modules.
     """
-    for event in range(run_starts.size - 1):
-        at, end = order_starts[event], order_starts[event + 1]
-        run, stop = run_starts[event], run_starts[event + 1]
-        while run < stop:
-            code, length, digit = runs[run] & 15, np.int64(0), 0
-            while run < stop and runs[run] & 15 == code:
-                if digit < 8:
-                    length += np.int64(runs[run] >> 4) << (4 * digit)
-                digit += 1
-                run += 1
-            for _ in range(min(length, end - at)):
-                width[order[at]] = 2.0**code
-                at += 1
+    order, free = np.empty_like(by_number), header_starts.copy()
+    for header in by_number:
+        order[free[event[header]]] = header
+        free[event[header]] += 1
+    starts = np.zeros(n_pulses.size + 1, np.int64)
+    starts[1:] = np.cumsum(n_pulses)
+    n, n_modules, before = 0, 0, -1
+    for header in order:
+        if not ok[event[header]]:
+            continue
+        if before >= 0 and event[header] == event[before] and number[header] == number[before]:
+            late[n_modules - 1] |= since[starts[header]] < since[starts[before + 1] - 1]
+            of_module[n_modules - 1] += n_pulses[header]
+        else:
+            module[n_modules], of_module[n_modules] = header, n_pulses[header]
+            n_modules += 1
+        place[header] = n
+        n += n_pulses[header]
+        before = header
+    return n_modules
+
+
+@kernel
+def finish(
+    header_starts, om, n_pulses, place, since, code, hlc, runs, run_starts, time, charge, width, flags
+):  # fmt: skip
+    """Pulses with all their columns, modules in another order.
+
+    Widths are kept apart, as runs of equal ones, for four kinds of pulses: outside local coincidence and in
+    it, of the ice and then of IceTop. A byte holds a width's code in its lower four bits and the run's length
+    in its upper ones. Bytes of equal code that follow one another are the digits of one length, the least
+    significant first. A width is ``2**code`` ns; pulses without one are 1 ns wide.
+
+    Parameters
+    ----------
+    header_starts : int64 array, shape (n + 1,)
+        First module of each event, and the end.
+    om : uint8 array, shape (n_headers,)
+        Number of each module on its string.
+    n_pulses, place : int64 array, shape (n_headers,)
+        Pulses of each module, and where they go.
+    since, code, hlc : float64, int64, bool array
+        Of each pulse, as kept: time, charge's code, whether it is in local coincidence.
+    runs : tuple of four uint8 arrays
+        Runs of widths of all events, of each kind.
+    run_starts : int64 array, shape (4, n + 1)
+        First run of each event, and the end, of each kind.
+    time, charge, width, flags : float64, float32, float32, uint8 array
+        Output: the pulses' columns.
+    """
+    left, value = np.zeros(4, np.int64), np.ones(4, np.float32)
+    run, stop = np.zeros(4, np.int64), np.zeros(4, np.int64)
+    k = 0
+    for event in range(header_starts.size - 1):
+        for kind in range(4):
+            left[kind] = 0
+            run[kind], stop[kind] = run_starts[kind, event], run_starts[kind, event + 1]
+        for header in range(header_starts[event], header_starts[event + 1]):
+            icetop = om[header] >= ICETOP
+            for to in range(place[header], place[header] + n_pulses[header]):
+                kind = 2 * icetop + hlc[k]
+                while left[kind] == 0:
+                    if run[kind] == stop[kind]:
+                        left[kind], value[kind] = hlc.size, 1.0
+                    else:
+                        run[kind], left[kind], bits = _run(runs[kind], run[kind], stop[kind])
+                        value[kind] = 1 << bits
+                left[kind] -= 1
+                time[to], width[to] = since[k], value[kind]
+                charge[to] = np.nan if icetop else CHARGE_STEP * (code[k] + 0.5)
+                # Not kept, but follows from the width, as the modules' two digitisers have bins of 3.3 and
+                # 25 ns.
+                both = ATWD if value[kind] < FADC_WIDTH else 0
+                flags[to] = FADC | (LOCAL_COINCIDENCE | both) * hlc[k]
+                k += 1
+
+
+@kernel
+def _run(runs, at, stop):
+    """Where the run of widths ends that starts at ``at``, its length and its code."""
+    code, length, digit = runs[at] & 15, np.int64(0), 0
+    while at < stop and runs[at] & 15 == code:
+        if digit < 8:
+            length += np.int64(runs[at] >> 4) << (4 * digit)
+        digit += 1
+        at += 1
+    return at, length, code

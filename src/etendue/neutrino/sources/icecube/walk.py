@@ -62,10 +62,7 @@ _SWITCH, _JUMP, _BRANCH, _BITS, _NODES, _ALL_NODES, _BITSET, _UNLESS, _EXACTLY =
 @kernel
 def _u64(data, at):
     """Eight bytes as an integer, whatever they mean; compiled to one load."""
-    low = np.uint64(data[at]) | np.uint64(data[at + 1]) << np.uint64(8)
-    low |= np.uint64(data[at + 2]) << np.uint64(16) | np.uint64(data[at + 3]) << np.uint64(24)
-    high = np.uint64(data[at + 4]) << np.uint64(32) | np.uint64(data[at + 5]) << np.uint64(40)
-    return low | high | np.uint64(data[at + 6]) << np.uint64(48) | np.uint64(data[at + 7]) << np.uint64(56)
+    return np.uint64(read_u32(data, at)) | np.uint64(read_u32(data, at + 4)) << np.uint64(32)
 
 
 @kernel
