@@ -314,10 +314,10 @@ def renamed_partition(
             # A table that only other inputs have: no rows here.
             n_parents = len(next(iter(tables[table.parent].values())))
             tables[table.parent][f"n_{table.name}"] = np.zeros(n_parents, dtype=np.int32)
-    own = renamed_schema(inputs.scans[scan].schema, rename)
-    for name in read:
-        table, column = split(name)
-        if table in own and name not in own and column not in tables.get(table, {column: None}):
+    missing = [(t, c) for t, c in map(split, read) if t in tables and c not in tables[t]]
+    own = renamed_schema(inputs.scans[scan].schema, rename) if missing else {}
+    for table, column in missing:
+        if table in own and f"{table}/{column}" not in own:
             n_rows = len(next(iter(tables[table].values())))
             tables[table][column] = _nothing(inputs.schema[table], column, n_rows)
     return replace(
