@@ -6,6 +6,7 @@ so on loopback and with TLS, unless the caller asks otherwise in so many words.
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 
 #: Dashboards listen here, on a free port; Dask's own default is every interface of the machine.
 LOOPBACK = "127.0.0.1:0"
+#: Seconds within which a scheduler has to answer.
+TIMEOUT = 30
 
 
 class ClusterError(ValueError):
@@ -55,7 +58,8 @@ def connect(
     Raises
     ------
     ClusterError
-        If the place is not known, or is open and ``insecure`` is not set.
+        If the place is not known, does not answer, refuses these credentials, or is open and
+        ``insecure`` is not set.
 
     Examples
     --------
@@ -87,17 +91,44 @@ def connect(
         )
         return Client(cluster, security=security, set_as_default=False)
     if where.startswith("tls://"):
-        return Client(where, security=_security_of(credentials), set_as_default=False)
+        security = _security_of(credentials)
+        _reach(where, security)
+        return Client(where, security=security, set_as_default=False)
     if where.startswith("tcp://"):
         if not insecure:
             raise ClusterError(
                 f"{where} is not encrypted: anyone who reaches it can run code there. "
                 "Use a tls:// scheduler, or say insecure=True (--insecure) if you mean it"
             )
+        _reach(where, None)
         return Client(where, set_as_default=False)
     raise ClusterError(
         f"unknown place {where!r}; there are laptop, processes, tls://host:port and tcp://host:port"
     )
+
+
+def _reach(address: str, security: Security | None) -> None:
+    """Knock before a client is made: one that fails to connect closes itself at any later time.
+
+    That happens when it is collected as garbage, in whatever thread, and can block that thread for ever.
+    """
+    import asyncio
+
+    from distributed.comm import connect as open_comm
+
+    async def knock() -> None:
+        arguments = security.get_connection_args("client") if security else {}
+        comm = await open_comm(address, timeout=TIMEOUT, **arguments)
+        await comm.close()
+
+    try:
+        with ThreadPoolExecutor(1) as pool:  # notebooks have a running event loop in this thread
+            pool.submit(asyncio.run, knock()).result()
+    except (OSError, TypeError) as error:
+        raise ClusterError(
+            f"no scheduler at {address} lets us in ({error}); check that it runs and that the credentials "
+            "are those that it was started with (--credentials)"
+        ) from None
 
 
 def _temporary_security() -> Security:
