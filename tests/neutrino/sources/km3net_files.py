@@ -21,6 +21,8 @@ SN_267 = km3net_testdata.data_path("online/KM3NeT_00000267_00025291_SN.root")
 SUMMARIES = km3net_testdata.data_path("online/summaryslices.root")
 SUMMARY_49 = km3net_testdata.data_path("online/KM3NeT_00000049_00008456.summaryslice-167941.root")
 MUPAGE = km3net_testdata.data_path("mupage/mcv8.1.mupage_tuned_100G.sirene.jterbr00013288.10.root")
+#: Frames of `SN_267` stored object by object; written by ROOT, see the script beside it.
+OBJECT_WISE = str(Path(__file__).parent / "data/km3net_object_wise.root")
 ONLINE = sorted(
     str(path) for path in (*Path(MUON_CC).parent.glob("*.root"), *Path(MUPAGE).parent.glob("*.root"))
 )

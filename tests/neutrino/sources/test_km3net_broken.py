@@ -19,6 +19,7 @@ from etendue.neutrino.sources.km3net.streams import opened, stream
 from tests.neutrino.sources.km3net_files import (
     EVENTS_133,
     MUPAGE,
+    OBJECT_WISE,
     ONLINE_44,
     SAMPLE_44,
     SUMMARY_49,
@@ -27,7 +28,7 @@ from tests.neutrino.sources.km3net_files import (
     whole,
 )
 
-#: Mutations of each kind of basket: five times 200 are a thousand; set ETENDUE_MUTATIONS=20000 for 10^5.
+#: Mutations of each kind of basket: seven times 200; set ETENDUE_MUTATIONS=20000 for more than 10^5.
 MUTATIONS = int(os.environ.get("ETENDUE_MUTATIONS", "200"))
 SOURCE = KM3NeTSource()
 
@@ -153,6 +154,8 @@ FILES = [
     (MUPAGE, "SN"),  # member-wise
     (ONLINE_44, "SN"),  # split
     (SAMPLE_44, "timeslices"),  # unsplit header
+    (OBJECT_WISE, "SN"),
+    (OBJECT_WISE, "L1"),  # whole
 ]
 
 
@@ -197,9 +200,12 @@ def test_mutations_of_baskets(path, name, bounded_memory):
 
     with opened(path) as file:
         tree = MutatedTree(path, file, kind.tree)
+        tree.used = set()
+        kind.reader(tree)
+        last = len(tree.used) - 1
 
         @settings(max_examples=MUTATIONS, deadline=None)
-        @given(st.integers(0, 9), st.lists(st.tuples(places, _BYTES), min_size=1, max_size=4))
+        @given(st.integers(0, last), st.lists(st.tuples(places, _BYTES), min_size=1, max_size=4))
         def check(number, mutations):
             tree.number, tree.mutations, tree.used = number, mutations, set()
             reader = kind.reader(tree)

@@ -11,7 +11,8 @@ import uproot
 
 import etendue as et
 from etendue.dataflow import source as source_module
-from etendue.dataflow.source import SourceError, unify
+from etendue.dataflow.source import SourceError
+from etendue.dataflow.unify import unify
 from etendue.neutrino.sources.km3net import KM3NeTSource
 from etendue.neutrino.sources.km3net.parameters import read_trigger_parameters
 from etendue.neutrino.sources.km3net.streams import STREAMS

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from etendue.neutrino.sources.km3net import layouts
+from etendue.neutrino.sources.km3net import superframes
 from etendue.neutrino.sources.km3net.baskets import Tree
 from etendue.neutrino.sources.km3net.streams import opened
 from tests.neutrino.sources.km3net_files import (
@@ -108,9 +108,9 @@ def test_numbers_of_hits_agree_with_the_lengths_of_the_frames(path, tree):
     with opened(path) as file:
         branch = Tree(path, file, name).branch("vector<KM3NETDAQ::JDAQSuperFrame>")
         entries = branch.entries(0, branch.n_entries)
-    n_frames, _ = layouts.count_frames(entries.data, entries.offsets)
-    lengths = np.empty(n_frames.sum(), dtype=np.uint32)
-    layouts.frame_words(entries.data, entries.offsets, n_frames, 0, lengths)
+    starts, stops = entries.offsets[:-1], entries.offsets[1:]
+    n_frames, _ = superframes.count_frames(entries.data, starts, stops)
+    lengths = superframes.frame_words(entries.data, starts, n_frames, "length", "uint32")
     slices = whole(f"{path}#{tree[1:] or 'timeslices'}")
     np.testing.assert_array_equal(slices["frames/n_hits"], (lengths - 56) // 6)
 

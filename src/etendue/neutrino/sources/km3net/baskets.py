@@ -278,6 +278,11 @@ class Tree:
     def __contains__(self, name: str) -> bool:
         return name in self._branches
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of its branches."""
+        return tuple(self._branches)
+
     def branch(self, name: str) -> Branch:
         """The branch of a name.
 

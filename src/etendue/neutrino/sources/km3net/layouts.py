@@ -21,17 +21,6 @@ MEMBER_WISE = 0x4000
 VECTOR_HEADER = 10
 #: Bytes of a hit with its module, of one with its module and trigger mask, and of a frame of a summary slice.
 KEY_HIT, TRIGGERED_HIT, SUMMARY_FRAME = 10, 24, 55
-#: Bytes of a hit in a time slice.
-HIT = 6
-#: Version of the class ``JDAQSuperFrame`` whose members are known.
-SUPER_FRAME_VERSION = 3
-#: Bytes before the frames of a time slice (member-wise): a vector's header with the version of the class.
-FRAMES_HEADER = 12
-#: Bytes of the members of a frame, and of those before the number of hits.
-FRAME_SIZE, FRAME_HITS = 72, 68
-#: Bytes before the hits of a time slice: byte count and version.
-BUFFER_HEADER = 6
-
 
 #: Slots of the hash table of an event for each triggered hit, at least.
 _SLOTS = 8
@@ -55,7 +44,7 @@ def read_i4(data: np.ndarray, at: int) -> int:
 
 
 @kernel
-def _u4_little(data: np.ndarray, at: int) -> int:
+def read_u4_little(data: np.ndarray, at: int) -> int:
     """Little-endian unsigned word of four bytes, as int64."""
     at = np.uint64(at)
     high = (np.uint32(data[at + np.uint64(3)]) << np.uint32(24)) | (
@@ -128,7 +117,7 @@ def key_hits(
         for _ in range(counts[entry]):
             dom_id[row] = read_u4(data, at)
             channel_id[row] = data[at + np.uint64(4)]
-            tdc[row] = _u4_little(data, at + np.uint64(5))
+            tdc[row] = read_u4_little(data, at + np.uint64(5))
             tot[row] = data[at + np.uint64(9)]
             at += step
             row += _ONE
@@ -233,111 +222,6 @@ def match_masks(
             found = slots[slot]
             mask[n] = bits[np.uint64(found) - _ONE] if found else np.uint64(0)
         first, first_triggered = stop, stop_triggered
-
-
-@kernel
-def count_frames(data: np.ndarray, offsets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Frames and hits of each entry that is a time slice stored member by member.
-
-    An entry is: byte count, version with the bit `MEMBER_WISE`, version of the class, number n of frames,
-    then each member for all frames (length 4, type 4, TObject 10, det_id 4, run 4, frame_index 4, start 14,
-    id 4, daq 4, status 4, fifo 4, status_3 4, status_4 4, number of hits 4), then, if n > 0, byte count and
-    version and the hits of all frames.
-
-    Parameters
-    ----------
-    data, offsets : uint8 array, int64 array of shape (n_entries + 1,)
-        The entries.
-
-    Returns
-    -------
-    n_frames, n_hits : int64 arrays, shape (n_entries,)
-        -1 and 0 where the entry is not such a slice.
-    """
-    n_frames = np.full(len(offsets) - 1, -1, dtype=np.int64)
-    n_hits = np.zeros(len(offsets) - 1, dtype=np.int64)
-    for entry in range(len(n_frames)):
-        start, size = offsets[entry], offsets[entry + 1] - offsets[entry]
-        if size < FRAMES_HEADER or read_u4(data, start) != BYTE_COUNT + size - 4:
-            continue
-        version = (np.int64(data[start + 4]) << 8) | data[start + 5]
-        class_version = (np.int64(data[start + 6]) << 8) | data[start + 7]
-        n = read_i4(data, start + 8)
-        if version & MEMBER_WISE == 0 or class_version != SUPER_FRAME_VERSION or n < 0:
-            continue
-        if n == 0:
-            n_frames[entry] = 0 if size == FRAMES_HEADER else -1
-            continue
-        rest = size - FRAMES_HEADER - FRAME_SIZE * n - BUFFER_HEADER
-        if rest < 0:
-            continue
-        at, total = start + FRAMES_HEADER + FRAME_HITS * n, 0
-        for frame in range(n):
-            hits = read_i4(data, at + 4 * frame)
-            total += hits
-            if hits < 0:
-                total = -1
-                break
-        if total >= 0 and total * HIT == rest:
-            n_frames[entry], n_hits[entry] = n, total
-    return n_frames, n_hits
-
-
-@kernel
-def frame_words(
-    data: np.ndarray, offsets: np.ndarray, n_frames: np.ndarray, member: int, words: np.ndarray
-) -> None:
-    """One member of four bytes of all frames of time slices stored member by member.
-
-    Parameters
-    ----------
-    data, offsets : uint8 array, int64 array of shape (n_entries + 1,)
-        The entries.
-    n_frames : int64 array, shape (n_entries,)
-        Frames of each entry, as `count_frames` found them; 0 for entries to leave out.
-    member : int
-        Bytes of the members before it, for one frame.
-    words : int32 or uint32 array, shape (sum of n_frames,)
-        Written.
-    """
-    row = np.uint64(0)
-    for entry in range(len(n_frames)):
-        at = np.uint64(offsets[entry] + FRAMES_HEADER + member * n_frames[entry])
-        for _ in range(n_frames[entry]):
-            words[row] = read_u4(data, at)
-            at += np.uint64(4)
-            row += _ONE
-
-
-@kernel
-def slice_hits(
-    data: np.ndarray,
-    starts: np.ndarray,
-    counts: np.ndarray,
-    channel_id: np.ndarray,
-    tdc: np.ndarray,
-    tot: np.ndarray,
-) -> None:
-    """Hits of time slices: channel, time (uint32, little-endian), time over threshold.
-
-    Parameters
-    ----------
-    data : uint8 array
-        Bytes.
-    starts, counts : int64 arrays, shape (n_entries,)
-        Where the hits of each entry begin, and how many they are.
-    channel_id, tdc, tot : uint8, uint32, uint8 arrays, shape (sum of counts,)
-        Written.
-    """
-    row = np.uint64(0)
-    for entry in range(len(counts)):
-        at = np.uint64(starts[entry])
-        for _ in range(counts[entry]):
-            channel_id[row] = data[at]
-            tdc[row] = _u4_little(data, at + _ONE)
-            tot[row] = data[at + np.uint64(5)]
-            at += np.uint64(HIT)
-            row += _ONE
 
 
 @kernel

@@ -1,8 +1,9 @@
 """Time slices: all hits of each module in 100 ms, or those that passed a filter (L1, L2, SN).
 
-Files hold them in three layouts, by the split level of the writer: each member of the frames in a branch of
-its own (*split*); all frames of a slice in one vector, stored member by member, with the slice's header in a
-branch for each number (*member-wise*) or in one object (*unsplit header*, the tree of no level).
+Files hold them in several layouts, by the split level of the writer: each member of the frames in a branch of
+its own (*split*); all frames of a slice in one vector, with the slice's header in a branch for each number or
+in one object (*unsplit header*, the tree of no level); header and vector in one object (*whole*, split level
+0). A vector is stored member by member or object by object.
 """
 
 from __future__ import annotations
@@ -13,8 +14,8 @@ import numpy as np
 
 from etendue import kernel
 from etendue.neutrino.schema import SLICE_FRAMES, SLICE_HITS, TIMESLICES
-from etendue.neutrino.sources.km3net import layouts
-from etendue.neutrino.sources.km3net.baskets import Entries, Tree
+from etendue.neutrino.sources.km3net import layouts, superframes
+from etendue.neutrino.sources.km3net.baskets import Branch, Entries, Tree
 from etendue.neutrino.sources.km3net.online import (
     Checks,
     Look,
@@ -25,15 +26,18 @@ from etendue.neutrino.sources.km3net.online import (
 )
 from etendue.schema import Columns, Table
 
-FRAMES, HEADER, START = (
+SLICE, FRAMES, HEADER, START = (
+    "KM3NETDAQ::JDAQTimeslice",
     "vector<KM3NETDAQ::JDAQSuperFrame>",
     "KM3NETDAQ::JDAQTimesliceHeader",
     "timeslice_start",
 )
 _NUMBERS = {"detector_id": "det_id", "run": "run_id", "frame_index": "frame_index"}
 _CLOCK = ("timeslice_start.UTC_seconds", "timeslice_start.UTC_16nanosecondcycles")
-#: Bytes of the members of a frame before each that is read, for one frame.
-_MEMBERS = {"dom_id": 44, "daq": 48, "status": 52, "fifo": 56, "n_hits": 68}
+#: Bytes of a header that is one object.
+HEADER_SIZE = 44
+#: Bytes of a slice that is one object, before its header: length and type.
+PREAMBLE_SIZE = 8
 #: Members of a frame by their branches.
 _BRANCHES = {"dom_id": "id", "daq": "daq", "status": "status", "fifo": "fifo", "n_hits": "numberOfHits"}
 
@@ -43,7 +47,7 @@ class HeaderReader:
 
     def __init__(self, tree: Tree) -> None:
         if "detector_id" not in tree:
-            self._sizes = {HEADER: 44}
+            self._sizes = {HEADER: HEADER_SIZE}
         elif START in tree:
             self._sizes = dict.fromkeys(_NUMBERS, 4) | {START: 14}
         else:
@@ -70,23 +74,46 @@ class HeaderReader:
         return numbers | {"time": layouts.utc(*clock)}
 
 
+class WholeHeader(HeaderReader):
+    """Reads the headers of slices that are one object each, from the bytes of these."""
+
+    def __init__(self) -> None:
+        self._sizes, self._branches = {}, {}
+
+    def columns(self, raw: dict[str, Entries], keep: np.ndarray) -> Columns:
+        starts = _vectors_in_objects(raw[FRAMES])[keep] - HEADER_SIZE
+        return layouts.chronometers(raw[FRAMES].data[starts[:, None] + np.arange(HEADER_SIZE)])
+
+
+def _vectors_in_objects(entries: Entries) -> np.ndarray:
+    """Where the vector of frames begins in slices that are one object each."""
+    starts, sizes = entries.offsets[:-1], np.diff(entries.offsets)
+    first = np.zeros(len(sizes), dtype=np.int64)
+    there = sizes >= 4
+    for byte in range(4):
+        first[there] = first[there] << 8 | entries.data[starts[there] + byte]
+    # one of a class derived from JDAQTimeslice begins with the byte count and version of this base
+    header = np.where(first == layouts.BYTE_COUNT + sizes - 4, superframes.OBJECT_HEADER, 0)
+    return starts + header + PREAMBLE_SIZE + HEADER_SIZE
+
+
 class SliceReader(Reader):
     """What the layouts have in common: headers, and columns from words of frames and bytes of hits."""
 
-    def __init__(self, tree: Tree) -> None:
-        self._headers = HeaderReader(tree)
+    def __init__(self, header: HeaderReader) -> None:
+        self._header = header
 
     def words(self, look: Look, n_frames: np.ndarray, member: str, dtype: str) -> np.ndarray:
         """One member of all frames."""
         raise NotImplementedError
 
-    def hits(self, look: Look, n_frames: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The bytes that hold the hits, and where those of each entry begin."""
+    def hits(self, look: Look, n_frames: np.ndarray, n_hits: np.ndarray) -> tuple[np.ndarray, ...]:
+        """The bytes that hold the hits, where each piece of them begins, and how many hits it has."""
         raise NotImplementedError
 
     def tables(self, look: Look, keep: np.ndarray, wanted: frozenset[str]) -> dict[str, Columns]:
         n_frames, n_hits = (np.where(keep, look.rows[name], 0) for name in ("frames", "hits"))
-        slices = slice_columns(self._headers.columns(look.raw, keep), wanted)
+        slices = slice_columns(self._header.columns(look.raw, keep), wanted)
         slices["n_frames"] = n_frames[keep].astype(np.int32)
         frames = {
             name: self.words(look, n_frames, name, variable.dtype)
@@ -100,47 +127,59 @@ class SliceReader(Reader):
             hits = empty_columns(
                 SLICE_HITS, int(n_hits.sum()), frozenset(f"hits/{n}" for n in SLICE_HITS.variables)
             )
-            layouts.slice_hits(
-                *self.hits(look, n_frames), n_hits, hits["channel_id"], hits["tdc"], hits["tot"]
-            )
+            pieces = self.hits(look, n_frames, n_hits)
+            superframes.slice_hits(*pieces, hits["channel_id"], hits["tdc"], hits["tot"])
         return {"timeslices": slices, "frames": frames, "hits": {name: hits[name] for name in names}}
 
 
-class MemberWiseReader(SliceReader):
-    """Slices whose frames are one vector, stored member by member."""
+class VectorReader(SliceReader):
+    """Slices whose frames are one vector, in a branch beside those of the header."""
 
-    def __init__(self, tree: Tree) -> None:
-        super().__init__(tree)
-        self._frames = tree.branch(FRAMES)
+    def __init__(self, header: HeaderReader, frames: Branch) -> None:
+        super().__init__(header)
+        self._frames = frames
 
     def boundaries(self) -> list[int]:
         return self._frames.boundaries
 
+    def vectors(self, entries: Entries) -> np.ndarray:
+        """Where the vector of each entry begins; it ends where the entry does."""
+        return entries.offsets[:-1]
+
     def look(self, first: int, stop: int, *, only_count: bool = False) -> Look:
         checks = Checks(first, stop - first)
-        raw = self._headers.look(first, stop, checks) | {FRAMES: self._frames.entries(first, stop)}
-        n_frames, n_hits = layouts.count_frames(raw[FRAMES].data, raw[FRAMES].offsets)
-        expected = f"a vector of JDAQSuperFrame version {layouts.SUPER_FRAME_VERSION} stored member by member"
-        checks.add(raw[FRAMES], n_frames >= 0, self._frames.place, expected)
+        raw = self._header.look(first, stop, checks)
+        entries = raw[FRAMES] = self._frames.entries(first, stop)
+        n_frames, n_hits = superframes.count_frames(entries.data, self.vectors(entries), entries.offsets[1:])
+        expected = f"a vector of JDAQSuperFrame version {superframes.SUPER_FRAME_VERSION}"
+        checks.add(entries, n_frames >= 0, self._frames.place, expected)
         return checks.look(raw, timeslices=1, frames=n_frames, hits=n_hits)
 
     def words(self, look: Look, n_frames: np.ndarray, member: str, dtype: str) -> np.ndarray:
-        words = np.empty(int(n_frames.sum()), dtype=dtype)
-        raw = look.raw[FRAMES]
-        layouts.frame_words(raw.data, raw.offsets, n_frames, _MEMBERS[member], words)
-        return words
+        entries = look.raw[FRAMES]
+        return superframes.frame_words(entries.data, self.vectors(entries), n_frames, member, dtype)
 
-    def hits(self, look: Look, n_frames: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        raw = look.raw[FRAMES]
-        before = layouts.FRAMES_HEADER + layouts.BUFFER_HEADER
-        return raw.data, raw.offsets[:-1] + before + layouts.FRAME_SIZE * n_frames
+    def hits(self, look: Look, n_frames: np.ndarray, n_hits: np.ndarray) -> tuple[np.ndarray, ...]:
+        entries, counts = look.raw[FRAMES], self.words(look, n_frames, "n_hits", "int32")
+        starts = superframes.hit_starts(entries.data, self.vectors(entries), n_frames, counts)
+        return entries.data, starts, counts.astype(np.int64)
+
+
+class WholeReader(VectorReader):
+    """Slices that are one object each: preamble, header and the vector of frames."""
+
+    def __init__(self, slices: Branch) -> None:
+        super().__init__(WholeHeader(), slices)
+
+    def vectors(self, entries: Entries) -> np.ndarray:
+        return _vectors_in_objects(entries)
 
 
 class SplitReader(SliceReader):
     """Slices with a branch for each member of the frames."""
 
     def __init__(self, tree: Tree) -> None:
-        super().__init__(tree)
+        super().__init__(HeaderReader(tree))
         self._members = {name: tree.branch(f"{FRAMES}.{branch}") for name, branch in _BRANCHES.items()}
         self._buffer = tree.branch(f"{FRAMES}.buffer")
 
@@ -149,7 +188,7 @@ class SplitReader(SliceReader):
 
     def look(self, first: int, stop: int, *, only_count: bool = False) -> Look:
         checks = Checks(first, stop - first)
-        raw = self._headers.look(first, stop, checks)
+        raw = self._header.look(first, stop, checks)
         for name in ("n_hits",) if only_count else self._members:
             raw[name] = self._members[name].entries(first, stop)
         sizes = np.diff(raw["n_hits"].offsets)
@@ -161,7 +200,8 @@ class SplitReader(SliceReader):
                 checks.add(raw[name], same, branch.place, "as many words as there are frames")
             raw["buffer"] = self._buffer.entries(first, stop)
             size = np.diff(raw["buffer"].offsets)
-            whole = (size == layouts.BUFFER_HEADER + layouts.HIT * n_hits) | ((size == 0) & (n_hits == 0))
+            expected = superframes.OBJECT_HEADER + superframes.HIT * n_hits
+            whole = (size == expected) | ((size == 0) & (n_hits == 0))
             checks.add(raw["buffer"], whole, self._buffer.place, "as many hits as the frames have")
         return checks.look(raw, timeslices=1, frames=sizes // 4, hits=n_hits)
 
@@ -170,9 +210,9 @@ class SplitReader(SliceReader):
         keep = np.repeat(n_frames > 0, np.diff(raw.offsets))
         return raw.data[keep].view(">u4").astype(dtype)
 
-    def hits(self, look: Look, n_frames: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def hits(self, look: Look, n_frames: np.ndarray, n_hits: np.ndarray) -> tuple[np.ndarray, ...]:
         raw = look.raw["buffer"]
-        return raw.data, raw.offsets[:-1] + layouts.BUFFER_HEADER
+        return raw.data, raw.offsets[:-1] + superframes.OBJECT_HEADER, n_hits
 
 
 def _sums(entries: Entries) -> tuple[np.ndarray, np.ndarray]:
@@ -191,7 +231,13 @@ class OneTreeStream(OnlineStream):
     row_tables: ClassVar[tuple[Table, ...]] = (TIMESLICES, SLICE_FRAMES, SLICE_HITS)
 
     def reader(self, tree: Tree) -> Reader:
-        return SplitReader(tree) if f"{FRAMES}.numberOfHits" in tree else MemberWiseReader(tree)
+        if f"{FRAMES}.numberOfHits" in tree:
+            return SplitReader(tree)
+        if SLICE in tree and FRAMES not in tree:
+            return WholeReader(tree.branch(SLICE))
+        if len(tree.names) == 1:
+            return WholeReader(tree.branch(tree.names[0]))
+        return VectorReader(HeaderReader(tree), tree.branch(FRAMES))
 
 
 class L0Stream(OneTreeStream):
