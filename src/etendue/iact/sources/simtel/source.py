@@ -131,6 +131,20 @@ class SimtelSource:
         """Read all events; see `StreamSource.stream`."""
         return _Stream(scan, row_bytes, partition_bytes, columns)
 
+    def place(self, scan: Scan, block: int) -> str:
+        """Where the objects of an event lie, from the simulated event (2021) on, if it has one.
+
+        Raises
+        ------
+        SourceError
+            If there is no such event.
+        """
+        for event in EventWalk(scan.path, "skip"):
+            if isinstance(event, RawEvent) and event.number == block:
+                first = (event.core or event.found).offset
+                return f"bytes {first:,} to {event.found.end:,} of the unpacked stream"
+        raise SourceError(scan.path, f"event {block}", _CHANGED)
+
 
 def _warn_of_no_events(path: str, walk: EventWalk) -> None:
     log.warning("%s: %d telescopes in the header, but no events", path, len(walk.header.cameras))

@@ -1,0 +1,166 @@
+"""The verb that says what made a pass, or an event of it: provenance."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from etendue.provenance import Activity, Input, Step
+
+#: Inputs that are listed; ``--json`` gives all.
+_LISTED = 20
+
+
+@click.command()
+@click.argument("store")
+@click.option("--pass", "tag", help="Pass to ask about.  [default: the newest]")
+@click.option("--event", "event_id", type=int, help="event_id of an event to follow back to the raw file.")
+@click.option("--run", "run", type=int, help="Run (row of /observation), where runs share event numbers.")
+@click.option("--json", "as_json", is_flag=True, help="W3C PROV-JSON; of an event, its steps as JSON.")
+@click.option(
+    "--crate", type=click.Path(path_type=Path), help="Write an RO-Crate to this folder or .zip file."
+)
+def provenance(
+    store: str, tag: str | None, event_id: int | None, run: int | None, as_json: bool, crate: Path | None
+) -> None:
+    r"""Say what made a pass, or where an event of it came from.
+
+    \b
+    etendue provenance crab.etendue --pass 2026.1
+    etendue provenance crab.etendue --pass 2026.1 --event 17
+    etendue provenance crab.etendue --pass 2026.1 --json > record.json
+    etendue provenance crab.etendue --pass 2026.1 --crate crab-crate.zip
+    """
+    from etendue import provenance as prov
+
+    if event_id is not None and crate is not None:
+        raise click.UsageError("--event and --crate do not go together: a crate describes a whole pass")
+    if run is not None and event_id is None:
+        raise click.UsageError("--run says of which run an event is: give --event as well")
+    if crate is not None:
+        click.echo(str(prov.write_crate(store, tag, crate)))
+    elif event_id is not None:
+        steps = prov.lineage(store, tag, event_id, run)
+        click.echo(json.dumps([asdict(s) for s in steps], indent=2) if as_json else "\n".join(_told(steps)))
+    else:
+        record = prov.document(store, tag)
+        click.echo(json.dumps(record, indent=2) if as_json else "\n".join(_summary(record)))
+
+
+def _summary(record: dict[str, Any]) -> Iterable[str]:
+    """A record for people."""
+    from etendue.provenance import activities, inputs
+    from etendue.provenance.record import PASS
+
+    all_inputs = inputs(record)
+    for number, activity in enumerate(activities(record)):
+        if number:
+            yield ""
+        made = record["entity"][f"{PASS}{number}"]
+        name, snapshot = made.get("prov:label", ""), made.get("etendue:snapshot", "")
+        yield f"pass {name}, revision {number} ({snapshot})"
+        yield from _indented(_made(activity))
+        yield ""
+        yield from _inputs([one for one in all_inputs if one.run == number])
+        yield ""
+        yield from _cut_flow(activity)
+        yield ""
+        yield from _cpu(activity)
+        yield from (f"broken: {failure}" for failure in activity.failures)
+
+
+def _made(activity: Activity) -> list[tuple[str, str]]:
+    seconds = sum(activity.seconds.values())
+    revision = f" ({activity.source_revision})" if activity.source_revision else ""
+    n_others = len(activity.versions) - 2
+    return [
+        ("pipeline", f"{activity.name}, hash {activity.hash}"),
+        ("start", f"{activity.start:%Y-%m-%d %H:%M:%S} UTC"),
+        ("end", f"{activity.end:%Y-%m-%d %H:%M:%S} UTC ({activity.wall:,.1f} s, {seconds:,.1f} s of CPU)"),
+        ("command", activity.command),
+        ("machine", f"{activity.host}: {activity.cpu}, {activity.cores} cores, {activity.platform}"),
+        ("etendue", f"{activity.versions['etendue']}{revision}"),
+        ("python", f"{activity.versions['python']}, with {n_others} packages (--json names them)"),
+        ("failures", f"{len(activity.failures)} ({activity.events_lost:,} events lost)"),
+    ]
+
+
+def _inputs(listed: Sequence[Input]) -> Iterable[str]:
+    """The inputs of a run as a table."""
+    rows = [
+        (str(i.number), i.path, i.source, f"{i.size:,}", i.sha256 or i.snapshot or "-")
+        for i in listed[:_LISTED]
+    ]
+    yield from _table(("input", "path", "source", "bytes", "SHA-256 or snapshot"), rows, right=(0, 3))
+    if len(listed) > _LISTED:
+        yield f"... and {len(listed) - _LISTED:,} more (--json names them)"
+
+
+def _cut_flow(activity: Activity) -> Iterable[str]:
+    """Rows read, rows that each selection left, rows written."""
+    rows = [("read", table, "", f"{n:,}", "") for table, n in activity.rows_read.items() if n]
+    for stage, tables in activity.selected.items():
+        for table, (before, after) in tables.items():
+            kept = f"{after / before:.1%}" if before else ""
+            rows.append((stage, table, f"{before:,}", f"{after:,}", kept))
+    rows += [("written", table, "", f"{n:,}", "") for table, n in activity.rows.items() if n]
+    yield from _table(("selection", "table", "rows before", "rows after", "kept"), rows, right=(2, 3, 4))
+
+
+def _cpu(activity: Activity) -> Iterable[str]:
+    """CPU time by stage."""
+    total = sum(activity.seconds.values()) or 1.0
+    rows = [(stage, f"{s:,.3f}", f"{s / total:.1%}") for stage, s in activity.seconds.items()]
+    yield from _table(("stage", "CPU seconds", "of all"), rows, right=(1, 2))
+
+
+def _told(steps: Sequence[Step]) -> Iterable[str]:
+    """The steps of an event for people."""
+    n_chains = sum(step.depth == 0 for step in steps)
+    if n_chains > 1:
+        yield f"{n_chains} events have this number; --run tells those of different runs apart"
+    for step in steps:
+        if step.depth == 0:
+            of_run = "" if step.run is None else f" of run {step.run}"
+            yield f"event {step.event_id}{of_run}"
+        yield f"  {'in' if step.depth == 0 else 'from'} {step.place}"
+        yield from _indented(_where(step), by=6)
+
+
+def _where(step: Step) -> list[tuple[str, str]]:
+    first, stop = step.blocks
+    blocks = f"{first:,}" if stop == first + 1 else f"{first:,} to {stop - 1:,}, one of these"
+    row = "" if step.row is None else f", row {step.row}"
+    facts = []
+    if step.snapshot:
+        facts += [("snapshot", step.snapshot), ("partition", f"{blocks}{row}")]
+    else:
+        facts += [("read by", step.source)]
+        facts += [("file", f"{step.size:,} bytes, SHA-256 {step.sha256}")] if step.sha256 else []
+        facts += [("block", f"{blocks}{row}")]
+    facts += [("offset", step.offset)] if step.offset else []
+    facts += [("made by", f"pipeline {step.pipeline}, hash {step.hash}")] if step.hash else []
+    facts += [("but", step.remark)] if step.remark else []
+    return facts
+
+
+def _indented(facts: Sequence[tuple[str, str]], by: int = 2) -> Iterable[str]:
+    width = max(len(key) for key, _ in facts)
+    return [f"{' ' * by}{key:<{width}}  {value}" for key, value in facts]
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[int]) -> Iterable[str]:
+    """Columns under their heads; those in ``right`` are numbers."""
+    widths = [max(len(cell) for cell in column) for column in zip(head, *rows, strict=True)]
+    for row in (head, *rows):
+        cells = [
+            f"{cell:>{width}}" if n in right else f"{cell:<{width}}"
+            for n, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        yield f"  {'  '.join(cells)}".rstrip()

@@ -1,0 +1,313 @@
+"""Where an event came from: from a pass to the pass before it, and so on to the raw file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from etendue.dataflow.source import RUN, Scan, SourceError, file_of, get_source
+from etendue.kernel import offsets
+from etendue.provenance.checksum import sha256
+from etendue.provenance.reading import Input, activities, inputs
+from etendue.schema import Columns, SchemaError, Table
+
+if TYPE_CHECKING:
+    from etendue.store.reader import PassReader
+
+#: Columns that number events; the first that a top table has is meant by ``event_id``.
+NUMBERS = ("event_id", "trigger_counter", "id", "frame_index")
+#: Partitions that are searched at once.
+_BATCH = 256
+
+
+class NoSuchEventError(ValueError):
+    """An event that a pass does not hold."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step on the way of an event back to the raw file.
+
+    Parameters
+    ----------
+    depth : int
+        0 for the pass that was asked for, 1 for what that was made of, and so on.
+    place : str
+        The pass (``store@pass``), or the raw file.
+    source : str
+        What reads it; ``store`` for passes.
+    event_id : int
+        Number of the event.
+    run : int or None
+        Its run, as numbered here; None if runs are not numbered.
+    blocks : tuple of int
+        Which blocks it lies in: the first, and one past the last. Blocks of a pass are partitions, of a
+        stream events, of a tree entries.
+    row : int or None
+        Which row of the block it is; None if only the blocks are known.
+    offset : str
+        Where in the file, if its source can tell.
+    size : int
+        Bytes of the file when it was read.
+    sha256 : str
+        Of the file when it was read.
+    snapshot : str
+        Of the pass.
+    pipeline, hash : str
+        Name of the pipeline that made the pass, and SHA-256 of its configuration; empty for raw files.
+    remark : str
+        Why it cannot be followed further, or why nothing exact is said.
+    """
+
+    depth: int
+    place: str
+    source: str
+    event_id: int
+    run: int | None
+    blocks: tuple[int, int]
+    row: int | None = None
+    offset: str = ""
+    size: int = 0
+    sha256: str = ""
+    snapshot: str = ""
+    pipeline: str = ""
+    hash: str = ""
+    remark: str = ""
+
+
+def lineage(store: str | Path, tag: str | None, event_id: int, run: int | None = None) -> list[Step]:
+    """Follow an event of a pass back to the raw file.
+
+    Parameters
+    ----------
+    store : path
+        The store.
+    tag : str or None
+        Name of the pass, or a snapshot's id; None for the newest one.
+    event_id : int
+        Number of the event, by the first of `NUMBERS` that the pass has.
+    run : int, optional
+        Its run, as the pass numbers them.
+
+    Returns
+    -------
+    list of Step
+        Each event with that number in turn, from the pass (``depth`` 0) to the raw file.
+
+    Raises
+    ------
+    NoSuchEventError
+        If the pass holds no such event.
+    FileNotFoundError, StoreError, ChunkError
+        If the pass cannot be read.
+    """
+    from etendue.store.reader import PassReader
+
+    reader = PassReader.open(str(store), tag)
+    number = _number_column(reader.schema.top)
+    wanted = {number: event_id} | ({} if run is None else {RUN: run})
+    matches = list(_find_in_pass(reader, wanted, (0, reader.n_partitions)))
+    if not matches:
+        of_run = "" if run is None else f" of run {run}"
+        raise NoSuchEventError(f"{reader.place} has no event with {number} {event_id}{of_run}")
+    search = _Search(number)
+    return [step for match in matches for step in search.of_pass(reader, match, 0)]
+
+
+@dataclass(frozen=True)
+class _Match:
+    """A row that was found: its block, its place there, and the integers that tell it from others."""
+
+    block: int
+    row: int
+    identity: Mapping[str, int]
+
+    @property
+    def run(self) -> int | None:
+        return self.identity.get(RUN)
+
+
+@dataclass
+class _Search:
+    """The way back, step by step; a raw file is looked at once."""
+
+    number: str
+    scans: dict[str, Scan | str] = field(default_factory=dict)
+
+    def of_pass(self, reader: PassReader, match: _Match, depth: int) -> Iterator[Step]:
+        """The step of a row of a pass, and those before it."""
+        record = reader.attributes["provenance"]
+        number, first, stop = reader.origin[match.block].tolist()
+        came_from = inputs(record)[number]
+        made_by = activities(record)[came_from.run]
+        yield Step(
+            depth,
+            reader.place,
+            "store",
+            match.identity[self.number],
+            match.run,
+            (match.block, match.block + 1),
+            match.row,
+            snapshot=reader.snapshot,
+            pipeline=made_by.name,
+            hash=made_by.hash,
+        )
+        identity = dict(match.identity)
+        if RUN in identity:
+            identity[RUN] -= came_from.first_run
+        before = Step(
+            depth + 1,
+            came_from.path,
+            came_from.source,
+            match.identity[self.number],
+            identity.get(RUN),
+            (first, stop),
+            size=came_from.size,
+            sha256=came_from.sha256,
+            snapshot=came_from.snapshot,
+        )
+        find = self._before_pass if came_from.snapshot else self._in_raw
+        yield from find(reader, came_from, before, identity)
+
+    def _before_pass(
+        self, reader: PassReader, came_from: Input, before: Step, identity: Mapping[str, int]
+    ) -> Iterator[Step]:
+        """The step of an input that is a pass, and those before it."""
+        earlier = _open_snapshot(reader.path, came_from)
+        if earlier is None:
+            yield replace(before, remark="the pass is gone: its store or its snapshot is not there any more")
+            return
+        matches = list(_find_in_pass(earlier, identity, before.blocks))
+        if not matches:
+            yield replace(before, remark="the pass does not tell this event by its number")
+        for match in matches:
+            yield from self.of_pass(earlier, match, before.depth)
+
+    def _in_raw(
+        self, reader: PassReader, came_from: Input, before: Step, identity: Mapping[str, int]
+    ) -> Iterator[Step]:
+        """The step of an input that is no pass."""
+        scan = self._scan(came_from)
+        if isinstance(scan, str):
+            yield replace(before, remark=scan)
+            return
+        source = get_source(came_from.source)
+        try:
+            matches = list(_find_in_raw(scan, identity, before.blocks))
+        except SourceError as error:
+            yield replace(before, remark=str(error))
+            return
+        if not matches:
+            yield replace(before, remark="none of these blocks gives this event by its number")
+        for match in matches:
+            place = getattr(source, "place", None)
+            yield replace(
+                before,
+                blocks=(match.block, match.block + 1),
+                row=match.row,
+                offset=place(scan, match.block) if place else "",
+            )
+
+    def _scan(self, came_from: Input) -> Scan | str:
+        """The scan of a raw input, or why there is none to be trusted."""
+        if came_from.path not in self.scans:
+            self.scans[came_from.path] = _scan_unchanged(came_from)
+        return self.scans[came_from.path]
+
+
+def _scan_unchanged(came_from: Input) -> Scan | str:
+    """Scan an input, if it is still what it was; else say what has become of it."""
+    file = Path(file_of(came_from.path))
+    is_file = bool(came_from.sha256)
+    if is_file and not file.is_file():
+        return "the file is gone"
+    if is_file and (size := file.stat().st_size) != came_from.size:
+        return f"the file has changed: it has {size:,} bytes now"
+    try:
+        scan = get_source(came_from.source).scan(came_from.path, "skip")
+    except (SourceError, KeyError) as error:
+        return f"it cannot be read any more: {error}"
+    if is_file and (now := scan.sha256 or sha256(file)) != came_from.sha256:
+        return f"the file has changed: its SHA-256 is {now} now"
+    return scan
+
+
+def _open_snapshot(here: str, came_from: Input) -> PassReader | None:
+    """The pass that an input was; stores may have moved, so the store at hand is asked first."""
+    from etendue.store.paths import StoreError, locate
+    from etendue.store.reader import PassReader
+
+    for path in dict.fromkeys((here, locate(came_from.path)[0])):
+        try:
+            return PassReader.open(path, came_from.snapshot)
+        except (FileNotFoundError, StoreError):
+            continue
+    return None
+
+
+def _find_in_pass(reader: PassReader, wanted: Mapping[str, int], blocks: tuple[int, int]) -> Iterator[_Match]:
+    """Rows of the top table of a pass, of some partitions, that have the wanted numbers."""
+    top = reader.schema.top
+    names = _identity(top)
+    all_rows = reader.rows[top.name]
+    for first in range(*blocks, _BATCH):
+        numbers = range(first, min(first + _BATCH, blocks[1]))
+        columns = reader.read({top.name: names}, numbers)[top.name]
+        edges = offsets(all_rows[first : numbers.stop])
+        for row in _rows(columns, wanted).tolist():
+            block = int(np.searchsorted(edges, row, side="right")) - 1
+            yield _Match(first + block, row - int(edges[block]), _values(columns, row))
+
+
+def _find_in_raw(scan: Scan, wanted: Mapping[str, int], blocks: tuple[int, int]) -> Iterator[_Match]:
+    """Rows of the top table of an input, of some blocks, that have the wanted numbers."""
+    top = scan.schema.top
+    names = _identity(top)
+    ranges = [(block, block + 1) for block in range(*blocks)]
+    columns_read = frozenset(f"{top.name}/{name}" for name in names)
+    for partition in get_source(scan.source).read(scan, ranges, columns_read, "skip"):
+        columns = {n: a for n, a in partition.tables.get(top.name, {}).items() if n in names}
+        for row in _rows(columns, wanted).tolist():
+            yield _Match(ranges[partition.number][0], row, _values(columns, row))
+
+
+def _rows(columns: Columns, wanted: Mapping[str, int]) -> np.ndarray:
+    """Rows that have the wanted numbers, of those columns that there are."""
+    tests = [columns[name] == number for name, number in wanted.items() if name in columns]
+    return np.flatnonzero(np.logical_and.reduce(tests)) if tests else np.empty(0, np.int64)
+
+
+def _values(columns: Columns, row: int) -> dict[str, int]:
+    return {name: int(array[row]) for name, array in columns.items()}
+
+
+def _number_column(top: Table) -> str:
+    """The column that numbers the events.
+
+    Raises
+    ------
+    SchemaError
+        If none does.
+    """
+    for name in NUMBERS:
+        if name in top.variables:
+            return name
+    raise SchemaError(
+        f"table {top.name!r} has no column that numbers its rows ({', '.join(NUMBERS)}), so none can be "
+        "followed; write that column too"
+    )
+
+
+def _identity(top: Table) -> list[str]:
+    """The integer columns of a top table that tell its rows apart: its run, numbers and ids."""
+    return [
+        name
+        for name, variable in top.variables.items()
+        if (name in (RUN, *NUMBERS) or name.endswith("_id"))
+        and len(variable.dims) == 1
+        and np.dtype(variable.dtype if variable.dtype != "str" else "U").kind in "iu"
+    ]
