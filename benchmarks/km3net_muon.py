@@ -30,7 +30,7 @@ def read(name: str, stages: list, needed: tuple[str, ...]):
     n_events = len(scan.rows["events"])
     columns = frozenset(pipeline.read) | {c for c in needed if c in scan.schema} | {"events/n_hits"}
     (partition,) = source.read(scan, [(0, n_events)], columns)
-    return pipeline.apply(partition)[0], n_events
+    return pipeline.apply(partition).partition, n_events
 
 
 def main() -> None:

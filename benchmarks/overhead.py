@@ -36,18 +36,20 @@ def partition_seconds(folder: Path) -> float:
     columns = {f"column{n}": ("float64", "m", "nothing") for n in range(N_COLUMNS)}
     schema = Schema({"events": Table("events", "event", variables("event", **columns))})
     checked = Pipeline().check(schema)
-    from etendue.dataflow.partition import Partition
+    from etendue.dataflow.partition import Partition, Receipt
 
     n_partitions = 500
     writer = PassWriter.create(str(folder / "empty.etendue"), "a", schema, {}, n_partitions, {"labels": {}})
     fork = writer.fork()
     start = process_time()
+    receipts = []
     for number in range(n_partitions):
         tables = {"events": {name: np.full(1, number, np.float64) for name in columns}}
-        partition, _, _ = checked.apply(Partition(number, schema, tables))
-        fork.write(number, partition.tables)
-    writer.merge([fork])
-    writer.publish({"events": np.ones(n_partitions, np.int64)}, {})
+        partition = checked.apply(Partition(number, schema, tables)).partition
+        checksums = fork.write(number, partition.tables)
+        receipts.append(Receipt(number, {"events": 1}, {"events": 1}, checksums, {}))
+    writer.take(receipts, fork)
+    writer.publish({})
     return (process_time() - start) / n_partitions
 
 

@@ -105,10 +105,12 @@ def test_errors_are_told_without_a_traceback(tmp_path):
 
 
 def test_a_taken_pass_name_is_refused(store):
-    _, err = call(
-        "run", "iact", "sim.etendue@raw", "--into", "sim.etendue", "--pass", "one", cwd=store, code=1
-    )
-    assert "one" in err
+    raw = ("sim.etendue@raw", "--into", "sim.etendue", "--pass")
+    out, _ = call("run", "iact", *raw, "one", cwd=store)
+    assert "nothing new" in out
+    _, err = call("run", "iact", *raw, "raw", cwd=store, code=1)
+    assert "there is a pass 'raw' that was made, or begun, otherwise" in err
+    assert "pipeline.stage[0]: was not there, is {'use': 'iact.SelectEventType'" in err
 
 
 def test_skip_exits_with_three(store, shared):
@@ -138,5 +140,8 @@ def test_a_killed_run_leaves_no_trace_that_a_reader_sees(store):
     run.wait()
     assert [entry.tag for entry in et.passes(store / "sim.etendue")] == ["raw", "one"]
     xr.testing.assert_identical(et.load(store / "sim.etendue").compute(), before)
-    call("run", "iact", "sim.etendue@raw", "--into", "sim.etendue", "--pass", "killed", cwd=store)
+    again = ("run", "iact", "sim.etendue@raw", "--into", "sim.etendue", "--pass", "killed")
+    _, err = call(*again, cwd=store, code=1)
+    assert "--fresh" in err
+    call(*again, "--fresh", cwd=store)
     assert [entry.tag for entry in et.passes(store / "sim.etendue")] == ["raw", "one", "killed"]

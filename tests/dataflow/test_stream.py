@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 import etendue as et
 from etendue.dataflow import source as source_module
 from etendue.dataflow.source import Scan, SourceError, UnforeseenError
+from etendue.provenance import inputs
 from etendue.store.reader import PassReader
 
 from .conftest import ToySource
@@ -115,8 +116,8 @@ def test_a_stream_is_not_scanned_and_its_checksum_is_kept(streaming, tmp_path, m
     et.open(path).write(tmp_path / "s", "a", quiet=True)
     assert StreamingToy.scans == 0
     reader = PassReader.open(str(tmp_path / "s"))
-    (entity,) = reader.attributes["provenance"]["entity"].values()
-    assert entity["etendue:sha256"] == hashlib.sha256(Path(path).read_bytes()).hexdigest()
+    (one,) = inputs(reader.attributes["provenance"])
+    assert one.sha256 == hashlib.sha256(Path(path).read_bytes()).hexdigest()
     assert reader.facts["n_partitions"] == 1
 
 

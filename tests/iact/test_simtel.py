@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import zstandard
 
-from etendue.dataflow.source import unify
+from etendue.dataflow.unify import unify
 from etendue.iact.camera import Geometry
 from etendue.iact.schema import EventType
 from etendue.iact.sources.simtel import decode, events

@@ -6,9 +6,13 @@ from collections.abc import Sequence
 
 import numpy as np
 from hypothesis import strategies as st
+from zarr.core.buffer import default_buffer_prototype
+from zarr.core.sync import sync
 
+from etendue.dataflow.partition import Receipt
 from etendue.schema import Columns, Schema, Table, variables
 from etendue.store import PassWriter
+from etendue.store.reader import PassReader
 
 SCHEMA = Schema(
     {
@@ -127,20 +131,38 @@ def rows_of(partitions: list[dict[str, Columns]]) -> dict[str, np.ndarray]:
     return {name: np.array([count(p, name) for p in partitions], np.int64) for name in CHUNKED}
 
 
+def receipt(number: int, partition: dict[str, Columns], checksums: dict[str, int]) -> Receipt:
+    """What a task would say of a partition that it has written."""
+    rows = {name: len(next(iter(columns.values()))) for name, columns in partition.items()}
+    return Receipt(number, rows, rows, checksums, {}, blocks=(number, number + 1))
+
+
+def write_partition(writer: PassWriter, number: int, partition: dict[str, Columns]) -> None:
+    """Write a partition in a fork of its own."""
+    chunks = writer.fork()
+    writer.take([receipt(number, partition, chunks.write(number, partition))], chunks)
+
+
 def write_pass(path, tag, partitions, *, commit_every=2, preset="default", **attributes) -> str:
     """Write a pass from its partitions, one fork each, last partition first."""
     writer = PassWriter.create(str(path), tag, SCHEMA, STATIC, len(partitions), attributes, preset=preset)
-    pending = []
     for number in reversed(range(len(partitions))):
-        chunks = writer.fork()
-        chunks.write(number, partitions[number])
-        pending.append(chunks)
-        if len(pending) == commit_every:
-            writer.merge(pending)
-            writer.commit("some")
-            pending = []
-    writer.merge(pending)
-    return writer.publish(rows_of(partitions), {"finished": True})
+        write_partition(writer, number, partitions[number])
+        if number % commit_every == 0:
+            writer.commit()
+    return writer.publish({"finished": True})
+
+
+def contents(path: str) -> dict[str, bytes]:
+    """All keys of the newest pass with their bytes, but those of the root group."""
+    store = PassReader.open(path).store
+
+    async def read() -> dict[str, bytes]:
+        prototype = default_buffer_prototype()
+        keys = [key async for key in store.list() if key != "zarr.json"]
+        return {key: (await store.get(key, prototype)).to_bytes() for key in keys}
+
+    return sync(read())
 
 
 def joined(partitions: list[dict[str, Columns]], table: str, column: str) -> np.ndarray:

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 from etendue.schema import Schema, SchemaError, Table, variables
-from etendue.store import PassExistsError, PassWriter, StoreError, load, passes
+from etendue.store import PassExistsError, PassWriter, StoreError, load, passes, unfinished
 from etendue.store.lock import StoreLockedError
 from etendue.store.repository import open_repository
 
-from .ragged import SCHEMA, STATIC, joined, make_partitions, rows_of, write_pass
+from .ragged import SCHEMA, STATIC, contents, joined, make_partitions, receipt, write_partition, write_pass
 
 PARTITIONS = make_partitions([(3, 4, 0, 1), (0, 0, 0, 0), (2, 5, 0, 0)], seed=1)
 OTHERS = make_partitions([(1, 1, 2, 0), (4, 2, 0, 2)], seed=2)
@@ -40,18 +40,16 @@ def reached(point):
 writer = PassWriter.create({str(path)!r}, {tag!r}, SCHEMA, STATIC, 3, {{}})
 reached("created")
 for number in range(3):
-    chunks = writer.fork()
-    chunks.write(number, partitions[number])
-    writer.merge([chunks])
-    reached(f"merged {{number}}")
-    writer.commit("one")
+    write_partition(writer, number, partitions[number])
+    reached(f"taken {{number}}")
+    writer.commit()
 reached("committed")
-real = writer._write_partition_table
-def last_step(counts):
-    real(counts)
+real = writer._write_ledger
+def last_step():
+    real()
     reached("publishing")
-writer._write_partition_table = last_step
-writer.publish(rows_of(partitions), {{}})
+writer._write_ledger = last_step
+writer.publish({{}})
 reached("published")
 """
     return subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
@@ -67,15 +65,14 @@ def kill_at(path, tag, point):
     process.stdout.close()
 
 
-@pytest.mark.parametrize("point", ["created", "merged 1", "committed", "publishing"])
-def test_killed_writer_leaves_the_former_pass_and_the_next_run_works(tmp_path, point, caplog):
+@pytest.mark.parametrize("point", ["created", "taken 1", "committed", "publishing"])
+def test_killed_writer_leaves_the_former_pass_and_the_next_run_works(tmp_path, point):
     path = tmp_path / "s"
     before = write_pass(path, "old", OTHERS)
     kill_at(path, "new", point)
     assert [(entry.tag, entry.snapshot) for entry in passes(str(path))] == [("old", before)]
     np.testing.assert_array_equal(images(path), joined(OTHERS, "cam", "image"))
     write_pass(path, "new", PARTITIONS)
-    assert "unfinished pass 'new'" in caplog.text
     np.testing.assert_array_equal(images(path), joined(PARTITIONS, "cam", "image"))
     np.testing.assert_array_equal(images(path, "old"), joined(OTHERS, "cam", "image"))
 
@@ -97,12 +94,10 @@ def test_readers_see_the_former_pass_until_publication(tmp_path):
     write_pass(path, "old", OTHERS)
     writer = PassWriter.create(path, "new", SCHEMA, STATIC, 3, {})
     for number, partition in enumerate(PARTITIONS):
-        chunks = writer.fork()
-        chunks.write(number, partition)
-        writer.merge([chunks])
-        writer.commit("one")
+        write_partition(writer, number, partition)
+        writer.commit()
         np.testing.assert_array_equal(images(path), joined(OTHERS, "cam", "image"))
-    writer.publish(rows_of(PARTITIONS), {})
+    writer.publish({})
     np.testing.assert_array_equal(images(path), joined(PARTITIONS, "cam", "image"))
 
 
@@ -116,17 +111,101 @@ def test_abandoned_pass_leaves_nothing(tmp_path):
 
 
 def test_lost_chunks_are_noticed_before_publication(tmp_path):
-    writer = PassWriter.create(str(tmp_path / "s"), "p", SCHEMA, STATIC, 3, {})
-    chunks = writer.fork()
-    chunks.write(0, PARTITIONS[0])
-    writer.merge([chunks])
+    path = str(tmp_path / "s")
+    writer = PassWriter.create(path, "p", SCHEMA, STATIC, 3, {})
+    write_partition(writer, 0, PARTITIONS[0])
+    writer.take([receipt(2, PARTITIONS[2], {})])
     with pytest.raises(
         StoreError, match=r"events/run lacks the chunks of 1 partition\(s\) \[2\].*run it again"
     ):
-        writer.publish(rows_of(PARTITIONS), {})
+        writer.publish({})
+    writer.take([receipt(0, {}, {}), receipt(2, {}, {})])
     with pytest.raises(StoreError, match=r"no receipt tells of \[0\]"):
-        writer.publish({name: 0 * of for name, of in rows_of(PARTITIONS).items()}, {})
-    assert passes(str(tmp_path / "s")) == []
+        writer.publish({})
+    assert passes(path) == []
+
+
+def test_an_interrupted_pass_is_taken_up(tmp_path):
+    """What was committed before the kill is there, and the rest can be added."""
+    path = str(tmp_path / "s")
+    kill_at(path, "new", "taken 1")  # so that only the first partition was committed
+    assert unfinished(path, "new") == {}
+    writer = PassWriter.resume(path, "new")
+    assert writer.ledger.seen.tolist() == [True, False, False]
+    (entry,) = writer.resumed
+    assert [(number, receipt.number) for number, receipt in entry.receipts] == [(0, 0)]
+    for number in (1, 2):
+        write_partition(writer, number, PARTITIONS[number])
+    writer.publish({})
+    assert unfinished(path, "new") is None
+    write_pass(tmp_path / "t", "new", PARTITIONS)
+    assert contents(path) == contents(str(tmp_path / "t"))
+
+
+def test_only_one_of_two_drivers_can_commit(tmp_path):
+    """Where no lock is held, as on an object store, the first driver finds out at its next commit."""
+    first = PassWriter.create("memory://drivers", "p", SCHEMA, STATIC, 3, {})
+    write_partition(first, 0, PARTITIONS[0])
+    first.commit()
+    second = PassWriter.resume("memory://drivers", "p")
+    write_partition(first, 1, PARTITIONS[1])
+    with pytest.raises(StoreError, match="another process has taken up pass 'p'"):
+        first.commit()
+    for number in (1, 2):
+        write_partition(second, number, PARTITIONS[number])
+    second.publish({})
+    np.testing.assert_array_equal(images("memory://drivers"), joined(PARTITIONS, "cam", "image"))
+
+
+def test_revisions_share_what_they_do_not_change(tmp_path):
+    path = str(tmp_path / "s")
+    first = write_pass(path, "p", PARTITIONS)
+    writer = PassWriter.revise(path, "p", SCHEMA, STATIC, 2, {})
+    for number, partition in enumerate(OTHERS, start=3):
+        write_partition(writer, number, partition)
+    writer.publish({})
+    assert [(entry.name, entry.revision) for entry in passes(path)] == [("p", 0), ("p", 1)]
+    for tag in ("p", "p+1", None):
+        np.testing.assert_array_equal(images(path, tag), joined(PARTITIONS + OTHERS, "cam", "image"))
+    np.testing.assert_array_equal(images(path, "p+0"), joined(PARTITIONS, "cam", "image"))
+    np.testing.assert_array_equal(images(path, first), joined(PARTITIONS, "cam", "image"))
+    write_pass(tmp_path / "t", "p", PARTITIONS + OTHERS)
+    assert contents(path) == contents(str(tmp_path / "t"))
+
+
+@pytest.mark.parametrize("number", [0, 1, 2])
+def test_a_partition_can_be_made_anew_or_left_out(tmp_path, number):
+    path = str(tmp_path / "s")
+    write_pass(path, "p", PARTITIONS)
+    writer = PassWriter.revise(path, "p", SCHEMA, STATIC, 0, {}, forget=[number])
+    write_partition(writer, number, PARTITIONS[number])
+    writer.publish({})
+    write_pass(tmp_path / "t", "p", PARTITIONS)
+    assert contents(path) == contents(str(tmp_path / "t"))
+    PassWriter.revise(path, "p", SCHEMA, STATIC, 0, {}, forget=[number]).publish({})
+    rest = [partition for n, partition in enumerate(PARTITIONS) if n != number]
+    np.testing.assert_array_equal(images(path), joined(rest, "cam", "image"))
+
+
+@pytest.mark.parametrize("steps", [["create_tag"], ["reset_branch"], ["delete_branch"]])
+def test_a_publication_cut_short_is_finished(tmp_path, monkeypatch, steps):
+    """Between its commit and the last of the steps that show it."""
+    import icechunk
+
+    path = str(tmp_path / "s")
+
+    def killed(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    for step in steps:
+        monkeypatch.setattr(icechunk.Repository, step, killed)
+    with pytest.raises(KeyboardInterrupt):
+        write_pass(path, "p", PARTITIONS)
+    monkeypatch.undo()
+    Path(f"{path}.lock").unlink()  # the process lives on, which a killed one does not
+    assert unfinished(path, "p") is None
+    assert [entry.tag for entry in passes(path)] == ["p"]
+    np.testing.assert_array_equal(images(path), joined(PARTITIONS, "cam", "image"))
 
 
 def test_pass_names(tmp_path):
@@ -136,8 +215,8 @@ def test_pass_names(tmp_path):
         write_pass(path, "p", PARTITIONS)
     with pytest.raises(FileExistsError):
         write_pass(path, "p", PARTITIONS)
-    for name in ("", " ", "a@b", "a/b"):
-        with pytest.raises(StoreError, match="without @ and /"):
+    for name in ("", " ", "a@b", "a/b", "a+1"):
+        with pytest.raises(StoreError, match="without @, / and"):
             write_pass(path, name, PARTITIONS)
     open_repository(path).delete_tag("p")
     with pytest.raises(PassExistsError, match="deleted"):

@@ -11,14 +11,26 @@ import pytest
 import zarr
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from zarr.core.buffer import default_buffer_prototype
-from zarr.core.sync import sync
 
+from etendue.schema import Schema
 from etendue.store import PassWriter, StoreSource, load, passes, read_schema
+from etendue.store.ledger import FAILURES
 from etendue.store.reader import PassReader
 from etendue.store.repository import chunk_numbers, open_repository
 
-from .ragged import CHUNKED, ROWS, SCHEMA, STATIC, joined, make_partitions, rows_of, write_pass
+from .ragged import (
+    CHUNKED,
+    ROWS,
+    SCHEMA,
+    STATIC,
+    contents,
+    joined,
+    make_partitions,
+    receipt,
+    rows_of,
+    write_partition,
+    write_pass,
+)
 
 EVERYTHING = frozenset(f"{t.name}/{c}" for t in SCHEMA.values() for c in t.variables)
 
@@ -86,7 +98,7 @@ def test_ragged_partitions_come_back(rows, seed, commit_every):
 def test_schema_units_and_attributes_come_back(tmp_path):
     snapshot = write_pass(tmp_path / "s", "p", make_partitions([(2, 3, 0, 1)]), labels={"cam": "1234"})
     path = str(tmp_path / "s")
-    assert read_schema(path) == SCHEMA
+    assert read_schema(path) == Schema({**SCHEMA, "failures": FAILURES})
     assert read_schema(path).top.name == "events"
     tree = load(path)
     assert tree["events"]["time"].attrs == {"units": "ns", "long_name": "since 1970"}
@@ -129,16 +141,15 @@ def test_four_threads_write_the_same_bytes_as_one(tmp_path):
 
         with ThreadPoolExecutor(threads) as pool:
             sums = {number: of for part in pool.map(work, range(threads)) for number, of in part.items()}
-        writer.merge(forks)
-        writer.publish(rows_of(partitions), {})
+        for thread, fork in enumerate(forks):
+            numbers = range(thread, len(partitions), threads)
+            writer.take([receipt(n, partitions[n], sums[n]) for n in numbers], fork)
+        writer.publish({})
         return sums
-
-    async def contents(store):
-        return {k: (await store.get(k, default_buffer_prototype())).to_bytes() async for k in store.list()}
 
     serial, threaded = write(tmp_path / "one", 1), write(tmp_path / "four", 4)
     assert serial == threaded
-    one, four = (sync(contents(PassReader.open(str(tmp_path / s)).store)) for s in ("one", "four"))
+    one, four = (contents(str(tmp_path / s)) for s in ("one", "four"))
     assert len(one) > 100
     assert one == four
     image = partitions[3]["cam"]["image"]
@@ -152,9 +163,9 @@ def test_writers_and_lazy_arrays_travel_by_pickle(tmp_path):
     writer = PassWriter.create(path, "p", SCHEMA, STATIC, 2, {})
     for number, partition in enumerate(partitions):
         there = pickle.loads(pickle.dumps(writer.fork()))
-        there.write(number, partition)
-        writer.merge([pickle.loads(pickle.dumps(there))])
-    writer.publish(rows_of(partitions), {})
+        done = receipt(number, partition, there.write(number, partition))
+        writer.take([done], pickle.loads(pickle.dumps(there)))
+    writer.publish({})
     lazy = pickle.loads(pickle.dumps(load(path)["cam"]["r0_waveform"]))
     assert_same(lazy.compute().values, joined(partitions, "cam", "r0_waveform"))
 
@@ -169,10 +180,8 @@ def test_input_layouts_do_not_matter(tmp_path):
     strange["events"]["undeclared"] = np.zeros(4)
     write_pass(tmp_path / "a", "p", [partition])
     writer = PassWriter.create(str(tmp_path / "b"), "p", SCHEMA, STATIC, 1, {})
-    chunks = writer.fork()
-    chunks.write(0, strange)
-    writer.merge([chunks])
-    writer.publish(rows_of([partition]), {})
+    write_partition(writer, 0, strange)
+    writer.publish({})
     for name in ("events", "cam"):
         a, b = (load(str(tmp_path / s))[name].ds.load() for s in "ab")
         assert a.identical(b)

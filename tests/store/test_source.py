@@ -62,11 +62,11 @@ def test_accepts_stores_and_nothing_else(store, tmp_path):
 def test_scan_holds_on_to_its_pass(store):
     source = StoreSource()
     scan = source.scan(str(store))
-    assert scan.path == f"{store}@p"
+    assert scan.path == f"{store}@p+0"
     write_pass(store, "q", make_partitions([(1, 1, 0, 0)]))
     (partition,) = source.read(scan, [(0, 4)], frozenset(["cam/image"]))
     np.testing.assert_array_equal(partition.tables["cam"]["image"], joined(PARTITIONS, "cam", "image"))
-    assert source.scan(str(store)).path == f"{store}@q"
+    assert source.scan(str(store)).path == f"{store}@q+0"
     assert len(source.scan(f"{store}@p").rows["events"]) == 4
 
 

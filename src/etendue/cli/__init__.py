@@ -14,9 +14,14 @@ _VERBS = {
     "simulate": "make",
     "demo": "make",
     "export": "make",
+    "watch": "watch",
     "info": "look",
     "show": "look",
-    "log": "look",
+    "log": "passes",
+    "diff": "passes",
+    "verify": "passes",
+    "gc": "passes",
+    "provenance": "provenance",
 }
 
 _HELP = {
@@ -25,10 +30,15 @@ _HELP = {
     "pipelines": "List the shipped pipelines, or print one to start from.",
     "simulate": "Simulate raw data of a telescope array.",
     "demo": "Simulate, process and plot: works anywhere, offline.",
-    "export": "Write a store or a raw file as HDF5 tables.",
+    "export": "Write a store or a raw file as HDF5, plain Zarr or Parquet.",
+    "watch": "Process files as they appear in a directory.",
     "info": "Say what an input or a store holds.",
     "show": "Draw one event of a store.",
     "log": "List the passes of a store.",
+    "diff": "Compare two passes: chunks, columns, distributions.",
+    "verify": "Recompute the checksums of a pass and name what is damaged.",
+    "gc": "Drop the files that no pass needs.",
+    "provenance": "Say what made a pass, or where an event of it came from.",
 }
 
 

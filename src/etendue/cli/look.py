@@ -1,9 +1,8 @@
-"""Verbs that look: info, show, log."""
+"""Verbs that look: info, show."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -64,30 +63,3 @@ def show(store: str, event_id: int, run: int | None, tag: str | None, out: Path 
     out = out or Path(f"event-{event_id}.png")
     figure.savefig(out, dpi=150)
     click.echo(str(out))
-
-
-@click.command()
-@click.argument("store")
-def log(store: str) -> None:
-    r"""List the passes of a store: name, time, events, versions, failures.
-
-    \b
-    etendue log crab.etendue
-    """
-    from etendue import passes
-
-    for entry in passes(store):
-        click.echo(
-            f"{entry.tag:<20} {entry.time:%Y-%m-%d %H:%M} {entry.snapshot}  {_made_by(entry.attributes)}"
-        )
-
-
-def _made_by(attributes: dict[str, Any]) -> str:
-    record = attributes["provenance"]
-    (activity,) = record["activity"].values()
-    (agent,) = record["agent"].values()
-    rows = ", ".join(f"{n:,} {name}" for name, n in activity["etendue:rows"].items() if n)
-    return (
-        f"{activity['etendue:pipeline_name'] or 'raw'} {activity['etendue:config_hash'][:8]}: {rows}; "
-        f"etendue {agent['etendue:versions']['etendue']}; {len(activity['etendue:failures'])} failures"
-    )

@@ -71,6 +71,9 @@ def _flow(pipeline: str, files: tuple[str, ...], write: tuple[str, ...], **optio
     "--credentials", type=click.Path(), help="Folder with ca.pem, cert.pem, key.pem for a tls:// scheduler."
 )
 @click.option("--insecure", is_flag=True, help="Allow a scheduler without encryption.")
+@click.option("--fresh", is_flag=True, help="Drop what an interrupted run of this pass has done; begin anew.")
+@click.option("--retry-failed", is_flag=True, help="Read again the inputs that could not be read.")
+@click.option("--repair", is_flag=True, help="Verify the pass and make damaged partitions anew.")
 @click.option("--quiet", is_flag=True, help="No progress and no summary.")
 def run(
     pipeline: str,
@@ -80,26 +83,36 @@ def run(
     where: str,
     credentials: str | None,
     insecure: bool,
+    fresh: bool,
+    retry_failed: bool,
+    repair: bool,
     quiet: bool,
     **options: Any,
 ) -> None:
     r"""Process FILES with PIPELINE and publish the result as a pass of a store.
 
-    PIPELINE is the name of a shipped pipeline (see: etendue pipelines) or a TOML file. The pass becomes
-    visible when it is whole. Exits with 3 if part of the input was lost (--on-error skip).
+    PIPELINE is the name of a shipped pipeline (see: etendue pipelines) or a TOML file. FILES are raw files,
+    directories, quoted patterns, run lists (.csv or .parquet with a column path), or passes of a store.
+
+    The pass becomes visible when it is whole. The same command again goes on with an interrupted run, and
+    adds inputs that a finished pass does not have, as its next revision. Exits with 3 if part of the input
+    was lost (--on-error skip).
 
     \b
     etendue run iact *.simtel.zst --into crab.etendue --pass 2026.1
+    etendue run iact night.csv --into crab.etendue --pass 2026.1 --on-error skip
+    etendue run iact *.simtel.zst --into crab.etendue --pass 2026.1 --retry-failed
     etendue run mine.toml crab.etendue@2026.1 --into crab.etendue --pass 2026.2 --workers 4
     """
     flow = _flow(pipeline, files, **options)
+    how = {"fresh": fresh, "retry_failed": retry_failed, "repair": repair, "quiet": quiet or None}
     if where == "laptop":
-        summary = flow.write(store, tag, quiet=quiet or None)
+        summary = flow.write(store, tag, **how)
     else:
         from etendue import connect
 
         with connect(where, workers=options["workers"], credentials=credentials, insecure=insecure) as client:
-            summary = flow.write(store, tag, client=client, quiet=quiet or None)
+            summary = flow.write(store, tag, client=client, **how)
     for failure in summary.outcome.failures:
         click.echo(f"etendue: {failure}", err=True)
     if not quiet:

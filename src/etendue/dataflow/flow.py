@@ -10,14 +10,16 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
+from etendue.dataflow.look import scan_inputs
+from etendue.dataflow.outcome import Outcome
 from etendue.dataflow.pipeline import Pipeline
-from etendue.dataflow.plan import PARTITION_BYTES, Plan, make_plan, scan_inputs
+from etendue.dataflow.plan import PARTITION_BYTES, Plan, make_plan
 from etendue.dataflow.progress import progress
-from etendue.dataflow.run import Outcome, run
-from etendue.dataflow.source import Inputs, OnError, UnforeseenError
+from etendue.dataflow.run import run
+from etendue.dataflow.source import OnError, UnforeseenError
 from etendue.dataflow.stage import Stage
+from etendue.dataflow.summary import Summary
+from etendue.dataflow.unify import Inputs
 from etendue.schema import Columns, Schema
 
 if TYPE_CHECKING:
@@ -124,9 +126,15 @@ class Flow:
         histograms: Mapping[str, Any] | None = None,
         client: Client | None = None,
         executor: Executor | None = None,
+        fresh: bool = False,
+        retry_failed: bool = False,
+        repair: bool = False,
         quiet: bool | None = None,
     ) -> Summary:
         """Write a pass: run the pipeline over all inputs and publish the result at once.
+
+        A pass that was interrupted goes on where it was, if the pipeline, the versions and the inputs are the
+        same. To a published pass, inputs that it does not have are added as its next revision.
 
         Parameters
         ----------
@@ -140,6 +148,12 @@ class Flow:
             Dask cluster to run on; by default threads in this process.
         executor : concurrent.futures.Executor, optional
             Pool to run on instead.
+        fresh : bool
+            Whether to drop what an interrupted run of this name has done, and to begin anew.
+        retry_failed : bool
+            Whether to read again the inputs in the table ``failures`` of the pass.
+        repair : bool
+            Whether to verify the pass first and, if it is damaged, to make what is damaged anew.
         quiet : bool, optional
             Whether to show no progress; by default if standard error is not a terminal.
 
@@ -150,15 +164,18 @@ class Flow:
         Raises
         ------
         SourceError
-            If an input is broken and ``on_error`` is ``raise``. Nothing is published then.
+            If an input is broken and ``on_error`` is ``raise``, or is not what it was when the pass was made.
+            Nothing is published then.
+        PassExistsError
+            If the store has a pass of this name that was made otherwise; says what differs.
+        StoreLockedError
+            If another process is writing into the store.
         """
-        requests = dict(histograms or {})
+        from etendue.dataflow.passes import Options, write_pass
+
         where = {"client": client, "executor": executor}
-
-        def execute(plan: Plan) -> Summary:
-            return _write(plan, str(store), tag, requests, quiet, where)
-
-        return self._run(execute, also_read=_reads(requests.values()))
+        options = Options(dict(histograms or {}), fresh, retry_failed, repair, quiet, where)
+        return write_pass(self, str(store), tag, options)
 
     def collect(
         self, *, client: Client | None = None, executor: Executor | None = None
@@ -189,12 +206,7 @@ class Flow:
         """Run the pipeline on the first blocks (events, of a stream) of the first input only."""
         from etendue.dataflow.doors import to_xarray
 
-        plan = self.plan()
-        first = plan.partitions[:1].copy()
-        first["stop"] = np.minimum(first["stop"], first["first"] + n_blocks)
-        spans = plan.spans[:1].copy()
-        spans["stop"] = spans["first"] + len(first)
-        plan = replace(plan, partitions=first, spans=spans)
+        plan = self.plan().head(n_blocks)
         return to_xarray(plan.pipeline.schema, _joined(plan, run(plan, collect=True)))
 
     def to_pandas(self, table: str, **where: Any) -> pandas.DataFrame:
@@ -300,73 +312,6 @@ class Flow:
         ).replace("<Flow", "&lt;Flow")
 
 
-@dataclass(frozen=True)
-class Summary:
-    """What a written pass came to."""
-
-    plan: Plan
-    outcome: Outcome
-    histograms: Mapping[str, Any]
-    store: str
-    tag: str
-
-    @property
-    def rows(self) -> dict[str, int]:
-        """Rows written, by table."""
-        return {name: int(n.sum()) for name, n in self.outcome.rows.items()}
-
-    def facts(self) -> dict[str, str]:
-        """The summary in a few lines, for people."""
-        schema, outcome = self.plan.pipeline.schema, self.outcome
-        top = schema.top.name
-        children = {t.name: int(outcome.rows[t.name].sum()) for t in schema.children(top)}
-        n_read = int(outcome.rows_read[top].sum())
-        n_rows = sum(int(outcome.rows_read[name].sum()) for name in children)
-        return {
-            top: f"{self.rows[top]:,} written of {n_read:,} read",
-            **{name: f"{n:,}" for name, n in children.items() if n},
-            "rate": f"{n_read / outcome.wall:,.0f} {top}/s, {n_rows / outcome.wall:,.0f} rows/s",
-            "time": f"{outcome.wall:.2f} s wall, {sum(outcome.seconds.values()):.2f} s CPU in tasks",
-            "failures": f"{len(outcome.failures)} ({outcome.events_lost} {top} lost)",
-            "pass": f"{self.tag} in {self.store} ({outcome.snapshot})",
-        }
-
-    def __str__(self) -> str:
-        width = max(map(len, self.facts()))
-        return "\n".join(f"{key:<{width}}  {value}" for key, value in self.facts().items())
-
-
-def _write(
-    plan: Plan,
-    store: str,
-    tag: str,
-    requests: Mapping[str, Any],
-    quiet: bool | None,
-    where: Mapping[str, Any],
-) -> Summary:
-    """Run a plan into a pass of a store; see `Flow.write`."""
-    from etendue.provenance import Record
-    from etendue.store import PassWriter
-
-    record = Record.begin(plan)
-    attributes = {
-        "labels": _labels(plan.inputs),
-        "n_runs": sum(scan.n_runs for scan in plan.inputs.scans),
-        "pipeline": plan.pipeline.pipeline.config(),
-    }
-    written = plan.pipeline.written_schema
-    writer = PassWriter.create(store, tag, written, plan.static, len(plan.partitions), attributes)
-    try:
-        with progress(plan, quiet=quiet) as advance:
-            outcome = run(plan, writer=writer, requests=tuple(requests.values()), progress=advance, **where)
-        rows = {t: n for t, n in outcome.rows.items() if t in written}
-        outcome.snapshot = writer.publish(rows, {"provenance": record.end(outcome)}, outcome.numbers)
-    except BaseException:
-        writer.abandon()
-        raise
-    return Summary(plan, outcome, dict(zip(requests, outcome.histograms, strict=True)), store, tag)
-
-
 def _joined(plan: Plan, outcome: Outcome) -> dict[str, Columns]:
     from etendue.dataflow.doors import concatenate
 
@@ -377,12 +322,3 @@ def _joined(plan: Plan, outcome: Outcome) -> dict[str, Columns]:
 
 def _reads(requests: Iterable[Any]) -> list[str]:
     return [reference for request in requests for reference in request.reads]
-
-
-def _labels(inputs: Inputs) -> dict[str, str]:
-    """Fingerprints of all labels, under the names that they have in the run."""
-    return {
-        rename[label]: mark
-        for scan, rename in zip(inputs.scans, inputs.renames, strict=True)
-        for label, mark in scan.labels.items()
-    }

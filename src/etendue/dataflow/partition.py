@@ -16,12 +16,23 @@ SELECTED = "selected"
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Something in an input that could not be read, and what it cost."""
+    """Something in an input that could not be read, and what it cost.
+
+    Parameters
+    ----------
+    path, place, message : str
+        Which input, where in it, what was expected and what to do.
+    events_lost : int
+        Events that were not read.
+    partition : int
+        Partition of the pass that lacks them; -1 if the input was not read at all.
+    """
 
     path: str
     place: str
     message: str
     events_lost: int = 0
+    partition: int = -1
 
     def __str__(self) -> str:
         return f"{self.path}: {self.place}: {self.message}"
@@ -151,6 +162,10 @@ class Receipt:
         CPU time by stage, and for ``read`` and ``write``.
     failures : tuple of Failure
         What could not be read.
+    blocks : tuple of int
+        Which blocks of its input it was made from: the first, and one past the last.
+    selected : dict of str to dict of str to tuple of int
+        Rows that were selected before and after each stage that selects, by stage and table.
     """
 
     number: int
@@ -159,3 +174,5 @@ class Receipt:
     checksums: dict[str, int]
     seconds: dict[str, float]
     failures: tuple[Failure, ...] = ()
+    blocks: tuple[int, int] = (0, 0)
+    selected: dict[str, dict[str, tuple[int, int]]] = field(default_factory=dict)

@@ -8,8 +8,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from time import thread_time
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict, SerializeAsAny
 
 from etendue.dataflow.partition import SELECTED, Partition
@@ -126,6 +127,27 @@ class Pipeline(BaseModel):
         return names
 
 
+class Applied(NamedTuple):
+    """What a chain made of a partition.
+
+    Parameters
+    ----------
+    partition : Partition
+        With the kept columns only, and without rows that a stage marked as not selected.
+    rows_read : dict of str to int
+        Rows of each table before any was dropped.
+    seconds : dict of str to float
+        CPU seconds of this thread in each stage.
+    selected : dict of str to dict of str to tuple of int
+        Of each stage that selects, and each table that it marks: rows selected before and after it.
+    """
+
+    partition: Partition
+    rows_read: dict[str, int]
+    seconds: dict[str, float]
+    selected: dict[str, dict[str, tuple[int, int]]]
+
+
 @dataclass(frozen=True)
 class CheckedPipeline:
     """A pipeline that fits an input: what it reads, makes, keeps and writes.
@@ -178,7 +200,7 @@ class CheckedPipeline:
             for position in range(len(self.required))
         )
 
-    def apply(self, partition: Partition) -> tuple[Partition, dict[str, int], dict[str, float]]:
+    def apply(self, partition: Partition) -> Applied:
         """Run the chain on one partition.
 
         Columns are let go after the last stage that reads them, so the caller keeps no reference to
@@ -186,14 +208,10 @@ class CheckedPipeline:
 
         Returns
         -------
-        partition : Partition
-            With the kept columns only, and without rows that a stage marked as not selected.
-        rows_read : dict of str to int
-            Rows of each table before any was dropped.
-        seconds : dict of str to float
-            CPU seconds of this thread in each stage.
+        Applied
         """
         seconds: dict[str, float] = {}
+        selected: dict[str, dict[str, tuple[int, int]]] = {}
         rows_read = {name: partition.rows(name) for name in partition.tables}
         for position, stage in enumerate(self.pipeline.stages):
             start = thread_time()
@@ -208,13 +226,24 @@ class CheckedPipeline:
             # A stage may speak of tables that this partition's input does not have.
             new_tables = {table.name for table in stage.makes(partition.schema)}
             made = {n: c for n, c in made.items() if split(n)[0] in partition.tables.keys() | new_tables}
+            before = partition
             partition = partition.with_columns(made, self.schema)
+            if marked := [table for table, column in map(split, made) if column == SELECTED]:
+                name = stage.name if stage.name not in selected else f"{stage.name} ({position + 1})"
+                selected[name] = {t: (_n_selected(before, t), _n_selected(partition, t)) for t in marked}
+            del before
             for table in {split(name)[0] for name in made}:
                 self.schema[table].validate(partition.tables[table])
             partition = _keep(partition, live)
             del made  # or what it holds would stay until the next stage has run
             seconds[stage.name] = seconds.get(stage.name, 0.0) + thread_time() - start
-        return _keep(partition, self.kept).selected(), rows_read, seconds
+        return Applied(_keep(partition, self.kept).selected(), rows_read, seconds, selected)
+
+
+def _n_selected(partition: Partition, table: str) -> int:
+    """Rows of a table that no stage has marked as not selected."""
+    mark = partition.tables.get(table, {}).get(SELECTED)
+    return partition.rows(table) if mark is None else int(np.count_nonzero(mark))
 
 
 def _keep(partition: Partition, names: frozenset[str]) -> Partition:

@@ -4,24 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from etendue.dataflow.memory import reuse_freed_memory
-from etendue.dataflow.partition import Failure
 from etendue.dataflow.pipeline import CheckedPipeline, Pipeline
-from etendue.dataflow.source import (
-    Inputs,
-    OnError,
-    Scan,
-    SourceError,
-    StreamSource,
-    find_source,
-    unify,
-)
+from etendue.dataflow.source import OnError, Scan
+from etendue.dataflow.unify import Inputs
 from etendue.schema import Columns, Schema
 
 #: Raw bytes of a partition, unless told otherwise: some 800 LST readouts.
@@ -30,6 +20,8 @@ PARTITION_BYTES = 128 << 20
 SPAN_BYTES = 1 << 30
 #: Partitions of a stream that has not been scanned, relative to what is expected: at most this.
 RESERVE = 4
+#: and never more than this many; a stream that has more is scanned first.
+MOST_RESERVED = 100_000
 #: What a process needs besides its partitions: the interpreter, libraries and compiled kernels.
 BASE_BYTES = 300 << 20
 
@@ -72,7 +64,26 @@ class Plan:
     workers: int
     peak_bytes: int
     on_error: OnError
-    partition_bytes: int = PARTITION_BYTES
+    partition_bytes: int
+    numbers: np.ndarray
+    input_numbers: np.ndarray
+
+    def placed(self, numbers: np.ndarray, input_numbers: np.ndarray) -> Plan:
+        """The same plan for a pass that holds other partitions and inputs as well."""
+        return replace(self, numbers=numbers, input_numbers=input_numbers)
+
+    def only(self, mask: np.ndarray) -> Plan:
+        """The plan of the partitions where the mask is true."""
+        partitions = self.partitions[mask]
+        spans = _spans(partitions, self.inputs.scans, self.workers)
+        return replace(self, partitions=partitions, numbers=self.numbers[mask], spans=spans)
+
+    def head(self, n_blocks: int) -> Plan:
+        """The plan of the first blocks of the first partition."""
+        plan = self.only(np.arange(len(self.partitions)) == 0)
+        first = plan.partitions["first"]
+        plan.partitions["stop"] = np.minimum(plan.partitions["stop"], first + n_blocks)
+        return plan
 
     @property
     def raw_bytes(self) -> int:
@@ -115,55 +126,6 @@ class Plan:
     def _repr_html_(self) -> str:
         rows = "".join(f"<tr><th>{key}</th><td>{value}</td></tr>" for key, value in self.facts().items())
         return f"<table><caption>Plan</caption>{rows}</table>"
-
-
-def expand(inputs: Iterable[str | Path]) -> list[str]:
-    """Input paths in an order that does not depend on how they were named, each once."""
-    return sorted({str(path) for path in inputs})
-
-
-def scan_inputs(inputs: Iterable[str | Path], on_error: OnError = "raise", *, look: bool = False) -> Inputs:
-    """Scan inputs, several at a time, and fit them into one run.
-
-    Parameters
-    ----------
-    inputs : iterable of path
-        The inputs.
-    on_error : {"raise", "skip"}
-        What to do about broken input.
-    look : bool
-        Whether to look only at the start of streams; their rows are not counted then.
-
-    Raises
-    ------
-    SourceError
-        If an input cannot be read and ``on_error`` is ``raise``.
-    """
-    paths = expand(inputs)
-    if not paths:
-        raise PlanError("no input: name at least one file")
-
-    reuse_freed_memory()
-
-    def scan(path: str) -> Scan | Failure:
-        try:
-            source = find_source(path)
-            if look and isinstance(source, StreamSource):
-                return source.look(path)
-            return source.scan(path, on_error)
-        except SourceError as error:
-            if on_error == "raise":
-                raise
-            return error.failure
-
-    with ThreadPoolExecutor(min(len(paths), cores())) as pool:
-        found = list(pool.map(scan, paths))
-    scans = [result for result in found if isinstance(result, Scan)]
-    unreadable = tuple(result for result in found if isinstance(result, Failure))
-    if not scans:
-        raise PlanError(f"none of the inputs can be read: {'; '.join(map(str, unreadable))}")
-    inputs = unify(scans)
-    return replace(inputs, failures=unreadable + inputs.failures)
 
 
 def make_plan(
@@ -223,14 +185,17 @@ def make_plan(
             f"({workers} partitions of {_bytes(largest)} at a time); {advice}"
         )
     spans = _spans(partitions, inputs.scans, workers)
-    return Plan(inputs, checked, partitions, spans, workers, peak, on_error, partition_bytes)
+    numbers, input_numbers = np.arange(len(partitions)), np.arange(len(inputs.scans))
+    return Plan(
+        inputs, checked, partitions, spans, workers, peak, on_error, partition_bytes, numbers, input_numbers
+    )
 
 
 def _cut_all(inputs: Inputs, checked: CheckedPipeline, partition_bytes: int) -> Iterator[np.ndarray]:
     for number, (scan, rename) in enumerate(zip(inputs.scans, inputs.renames, strict=True)):
         if not scan.counted:
             # Numbers for all the partitions that may come; those without are left out in the end.
-            n_partitions = RESERVE * (1 + scan.expected_bytes // max(partition_bytes, 1))
+            n_partitions = min(RESERVE * (1 + scan.expected_bytes // max(partition_bytes, 1)), MOST_RESERVED)
             n_bytes = min(partition_bytes, RESERVE * scan.expected_bytes)
             yield np.full(n_partitions, np.array((number, 0, 0, n_bytes), PARTITION))
             continue

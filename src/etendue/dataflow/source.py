@@ -2,13 +2,13 @@
 
 A source is found by the entry-point group ``etendue.sources``. It looks at one input (`Source.scan`:
 counts rows, decodes no event) and later reads ranges of it (`Source.read`). It numbers its runs from
-zero and names its tables as it likes; `unify` fits many scans into one run.
+zero and names its tables as it likes; `etendue.dataflow.unify` fits many scans into one run.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -17,7 +17,7 @@ from typing import Literal, Protocol, runtime_checkable
 import numpy as np
 
 from etendue.dataflow.partition import Failure, Partition
-from etendue.schema import Columns, Schema, SchemaError, Table, split
+from etendue.schema import Columns, Schema
 
 OnError = Literal["raise", "skip"]
 
@@ -75,6 +75,8 @@ class Scan:
         What a store held when it was scanned, by the id of its snapshot.
     expected_bytes : int, optional
         Set by `StreamSource.look`, which counts no rows: about what all columns will have.
+    stat : tuple of int, optional
+        Size and time of the last change (ns) of the file before it was looked at; noted by the engine.
     """
 
     path: str
@@ -90,6 +92,7 @@ class Scan:
     sha256: str = ""
     snapshot: str = ""
     expected_bytes: int | None = None
+    stat: tuple[int, int] | None = None
 
     @property
     def counted(self) -> bool:
@@ -195,27 +198,6 @@ class StreamSource(Source, Protocol):
         ...
 
 
-@dataclass(frozen=True)
-class Inputs:
-    """Many scans as one run: one schema, static tables for all, and each scan's new names.
-
-    ``failures`` holds what the scans found broken and, with ``on_error`` ``skip``, the inputs that
-    could not be scanned at all.
-    """
-
-    scans: tuple[Scan, ...]
-    schema: Schema
-    static: Mapping[str, Columns]
-    renames: tuple[Mapping[str, str], ...]
-    first_run: tuple[int, ...]
-    failures: tuple[Failure, ...] = ()
-
-    @property
-    def counted(self) -> bool:
-        """Whether the rows of all inputs are counted."""
-        return all(scan.counted for scan in self.scans)
-
-
 @cache
 def _registered() -> dict[str, EntryPoint]:
     return {entry.name: entry for entry in entry_points(group="etendue.sources")}
@@ -254,156 +236,32 @@ def file_of(path: str) -> str:
     return path if Path(path).exists() else path.rpartition("#")[0] or path
 
 
-def unify(scans: Iterable[Scan]) -> Inputs:
-    """Fit scans into one run: number the runs, tell clashing labels apart, join static tables.
+def file_stat(path: str) -> tuple[int, int] | None:
+    """Size and time of the last change (ns) of an input's file; None if it is not a file."""
+    file = Path(file_of(path))
+    if not file.is_file():
+        return None
+    stat = file.stat()
+    return stat.st_size, stat.st_mtime_ns
 
-    Labels are given their suffixes in the order of the scans, so the caller sorts the inputs to make
-    the result independent of the order in which they were named.
+
+def check_unchanged(scan: Scan) -> None:
+    """See that a file is still the one that was scanned.
 
     Raises
     ------
-    SchemaError
-        If the inputs declare the same table in ways that do not fit together.
+    SourceError
+        If it is gone, or has another size or time.
     """
-    scans = tuple(scans)
-    fingerprints: dict[str, str] = {}
-    tables: dict[str, Table] = {}
-    static: dict[str, list[Columns]] = {}
-    shared: dict[str, Columns] = {}
-    renames, first_run, n_runs = [], [], 0
-    for scan in scans:
-        rename = {label: _free_name(label, mark, fingerprints) for label, mark in scan.labels.items()}
-        new_labels = {rename[label] for label in scan.labels}
-        for table in renamed_schema(scan.schema, rename).values():
-            tables[table.name] = _join(tables.get(table.name), table, scan.path)
-        for name, columns in scan.static.items():
-            new_name = rename_path(name, rename)
-            if new_name.rpartition("/")[2] in new_labels:
-                shared[new_name] = columns
-            else:
-                static.setdefault(new_name, []).append(offset_runs(columns, n_runs))
-        renames.append(rename)
-        first_run.append(n_runs)
-        n_runs += scan.n_runs
-    joined = {name: _concatenate(name, parts) for name, parts in static.items()}
-    schema = Schema({}).with_tables(tables.values())
-    failures = tuple(failure for scan in scans for failure in scan.failures)
-    return Inputs(scans, schema, {**joined, **shared}, tuple(renames), tuple(first_run), failures)
-
-
-def renamed_partition(
-    partition: Partition, inputs: Inputs, scan: int, number: int, read: frozenset[str]
-) -> Partition:
-    """A partition as its source gave it, with the names and runs that it has among all inputs.
-
-    Of the columns to ``read``, those that only other inputs have are filled: NaN, 0, false or empty text.
-    """
-    rename, first_run = inputs.renames[scan], inputs.first_run[scan]
-
-    def renamed(tables: Mapping[str, Columns]) -> dict[str, Columns]:
-        return {
-            rename_path(name, rename): offset_runs(
-                {rename_column(column, rename): array for column, array in columns.items()}, first_run
-            )
-            for name, columns in tables.items()
-        }
-
-    tables = renamed(partition.tables)
-    for table in inputs.schema.values():
-        if table.parent in tables and f"n_{table.name}" not in tables[table.parent]:
-            # A table that only other inputs have: no rows here.
-            n_parents = len(next(iter(tables[table.parent].values())))
-            tables[table.parent][f"n_{table.name}"] = np.zeros(n_parents, dtype=np.int32)
-    missing = [(t, c) for t, c in map(split, read) if t in tables and c not in tables[t]]
-    own = renamed_schema(inputs.scans[scan].schema, rename) if missing else {}
-    for table, column in missing:
-        if table in own and f"{table}/{column}" not in own:
-            n_rows = len(next(iter(tables[table].values())))
-            tables[table][column] = _nothing(inputs.schema[table], column, n_rows)
-    return replace(
-        partition,
-        number=number,
-        schema=inputs.schema,
-        tables=tables,
-        conditions={**inputs.static, **renamed(partition.conditions)},
-    )
-
-
-def _nothing(table: Table, column: str, n_rows: int) -> np.ndarray:
-    """A column of an input that does not have it."""
-    variable = table.variables[column]
-    shape = (n_rows, *(table.sizes[dim] for dim in variable.dims[1:]))
-    if variable.dtype == "str":
-        return np.full(shape, "", dtype=np.dtypes.StringDType())
-    dtype = np.dtype(variable.dtype)
-    return np.full(shape, np.nan if dtype.kind == "f" else 0, dtype=dtype)
-
-
-def renamed_schema(schema: Schema, rename: Mapping[str, str]) -> Schema:
-    """The schema with labels replaced in table names and in the names of count columns."""
-    tables = {}
-    for table in schema.values():
-        columns = {rename_column(c, rename): v for c, v in table.variables.items()}
-        columns = {c: replace(v, name=c) for c, v in columns.items()}
-        name = rename_path(table.name, rename)
-        parent = table.parent and rename_path(table.parent, rename)
-        tables[name] = replace(table, name=name, parent=parent, variables=columns)
-    return Schema(tables)
-
-
-def rename_path(name: str, rename: Mapping[str, str]) -> str:
-    """Replace labels in a table name, part by part."""
-    return "/".join(rename.get(part, part) for part in name.split("/"))
-
-
-def rename_column(name: str, rename: Mapping[str, str]) -> str:
-    """Replace a label in the name of a count column, ``n_<label>``."""
-    return f"n_{rename[name[2:]]}" if name.startswith("n_") and name[2:] in rename else name
-
-
-def offset_runs(columns: Columns, offset: int) -> Columns:
-    """Shift the ``run`` column of a table."""
-    if offset == 0 or RUN not in columns:
-        return columns
-    return {**columns, RUN: columns[RUN] + columns[RUN].dtype.type(offset)}
-
-
-def _free_name(label: str, fingerprint: str, taken: dict[str, str]) -> str:
-    """The label itself, or with the least suffix under which nothing else is known."""
-    name, n = label, 1
-    while taken.setdefault(name, fingerprint) != fingerprint:
-        n += 1
-        name = f"{label}_{n}"
-    return name
-
-
-def _join(known: Table | None, table: Table, path: str) -> Table:
-    if known is None:
-        return table
-    if known.sizes != table.sizes:
-        raise SchemaError(
-            f"{path}: table {table.name!r} has sizes {dict(table.sizes)}, but {dict(known.sizes)} "
-            "in the inputs before it; write them into passes of their own"
+    if scan.stat is None:
+        return
+    now = file_stat(scan.path)
+    if now is None:
+        raise SourceError(scan.path, "file", "was there when the run was planned, and is gone: bring it back")
+    if now != scan.stat:
+        raise SourceError(
+            scan.path,
+            "file",
+            f"changed after the run was planned (it had {scan.stat[0]:,} bytes, and has {now[0]:,}); run "
+            "again when nobody writes to it",
         )
-    differing = sorted(
-        name
-        for name in known.variables.keys() & table.variables.keys()
-        if replace(known.variables[name], description="") != replace(table.variables[name], description="")
-    )
-    if differing:
-        raise SchemaError(
-            f"{path}: table {table.name!r} declares {differing} otherwise than the inputs before it; "
-            "write them into passes of their own"
-        )
-    return known.with_variables(table.variables.values())
-
-
-def _concatenate(name: str, parts: list[Columns]) -> Columns:
-    names = parts[0].keys()
-    for part in parts:
-        if part.keys() != names:
-            raise SchemaError(
-                f"static table {name!r} has other columns in some inputs: "
-                f"{sorted(names ^ part.keys())}; write them into passes of their own"
-            )
-    return {column: np.concatenate([part[column] for part in parts]) for column in names}

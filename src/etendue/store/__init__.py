@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from etendue.store.paths import StoreError
-    from etendue.store.publish import PassExistsError, PassInfo, PassWriter, passes
+    from etendue.store.publish import PassWriter
     from etendue.store.reader import attributes, read_schema
     from etendue.store.source import StoreSource
+    from etendue.store.tags import PassExistsError, PassInfo, passes, unfinished
     from etendue.store.tree import load
     from etendue.store.writer import ChunkWriter
 
@@ -17,15 +18,16 @@ if TYPE_CHECKING:
 #: every input, and must not cost an import of Zarr and Icechunk.
 _HOMES = {
     "ChunkWriter": "writer",
-    "PassExistsError": "publish",
-    "PassInfo": "publish",
+    "PassExistsError": "tags",
+    "PassInfo": "tags",
     "PassWriter": "publish",
     "StoreError": "paths",
     "StoreSource": "source",
     "attributes": "reader",
     "load": "tree",
-    "passes": "publish",
+    "passes": "tags",
     "read_schema": "reader",
+    "unfinished": "tags",
 }
 
 __all__ = [
@@ -39,6 +41,7 @@ __all__ = [
     "load",
     "passes",
     "read_schema",
+    "unfinished",
 ]
 
 

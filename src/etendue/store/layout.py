@@ -20,12 +20,26 @@ from etendue.schema import Schema, Table, Variable
 from etendue.store.codecs import Codec, codec_for
 
 #: Version of everything that this module lays down.
-FORMAT = 1
+FORMAT = 2
 #: Attribute of the root group that holds the schema and what else a reader of the store needs.
 ROOT = "etendue"
 #: Array of the rows of each table in each partition: int64[partition, table].
 PARTITIONS = "partitions"
-PARTITIONS_VARIABLE = Variable(PARTITIONS, ("partition", "table"), "int64", "", "rows of each partition")
+#: Array of where each partition came from: int64[partition, 3].
+ORIGIN = "origin"
+#: Array of the CRC-32 of each chunk's bytes before compression: uint32[partition, column].
+CHECKSUMS = "checksums"
+#: The arrays at the root that have a row for each partition.
+LEDGER = {
+    variable.name: variable
+    for variable in (
+        Variable(PARTITIONS, ("partition", "table"), "int64", "", "rows of each partition"),
+        Variable(ORIGIN, ("partition", "place"), "int64", "", "input, first block, block past the last"),
+        Variable(CHECKSUMS, ("partition", "column"), "uint32", "", "CRC-32 of chunks before compression"),
+    )
+}
+#: Rows of a chunk of these arrays.
+LEDGER_ROWS = 1 << 16
 
 
 def inner_shape(variable: Variable, table: Table) -> tuple[int, ...]:
@@ -138,6 +152,17 @@ def schema_from_json(tables: Iterable[Mapping[str, Any]]) -> Schema:
         facts = {**table, "variables": {v.name: v for v in columns}, "sizes": dict(table["sizes"])}
         made[table["name"]] = Table(**facts)
     return Schema(made)
+
+
+def checksum_columns(schema: Schema) -> list[str]:
+    """The columns of the array of checksums, as ``table/column``."""
+    return [array for table in chunked_tables(schema) for array, _, _ in columns_of(table)]
+
+
+def ledger_edges(n_partitions: int) -> np.ndarray:
+    """Rows of each chunk of the arrays with a row for each partition."""
+    starts = np.arange(0, n_partitions, LEDGER_ROWS)
+    return np.minimum(n_partitions - starts, LEDGER_ROWS)
 
 
 def columns_of(table: Table) -> Iterator[tuple[str, Variable, tuple[int, ...]]]:

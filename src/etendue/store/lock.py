@@ -6,8 +6,27 @@ import fcntl
 import json
 import os
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+
+from etendue.store.paths import is_local
+
+
+@contextmanager
+def held(store: str | Path, lock: StoreLock | None) -> Iterator[StoreLock | None]:
+    """The claim on a store, which the caller has already or which is made now; given up after an error.
+
+    Stores that are not local need none: there, commits of two writers exclude each other.
+    """
+    lock = lock or (StoreLock(store) if is_local(str(store)) else None)
+    try:
+        yield lock
+    except BaseException:
+        if lock:
+            lock.release()
+        raise
 
 
 class StoreLockedError(RuntimeError):

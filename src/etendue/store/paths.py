@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 
@@ -16,6 +17,23 @@ def locate(path: str) -> tuple[str, str | None]:
     if at and "/" not in tag and not Path(path).exists():
         return base, tag
     return path, None
+
+
+def split_tag(tag: str) -> tuple[str, int | None]:
+    """Name of a pass and number of a revision of ``2026.1+2``; None if the tag does not say which."""
+    name, plus, revision = tag.rpartition("+")
+    return (name, int(revision)) if plus and revision.isdecimal() else (tag, None)
+
+
+def tag_of(name: str, revision: int) -> str:
+    """The tag that a revision of a pass is published under."""
+    return f"{name}+{revision}" if revision else name
+
+
+def revisions_of(tags: Iterable[str], name: str) -> list[str]:
+    """The tags of all revisions of a pass, oldest first."""
+    found = {revision or 0: tag for tag in tags for base, revision in [split_tag(tag)] if base == name}
+    return [found[revision] for revision in sorted(found)]
 
 
 def is_local(path: str) -> bool:

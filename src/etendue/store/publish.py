@@ -1,101 +1,122 @@
-"""Passes, on the driver: begun on a branch of their own, committed on the way, published at once."""
+"""Passes, on the driver: begun on a branch of their own, committed on the way, published at once.
+
+A pass can be interrupted at any moment and taken up again (`PassWriter.resume`): what is committed on its
+working branch counts, and the journal there says what that is. A published pass is never changed; what
+is added or made anew becomes its next revision (`PassWriter.revise`), which shares all other chunks.
+"""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
+from time import monotonic
 from typing import Any
 
 import icechunk
 import numpy as np
 
-from etendue.schema import Columns, Schema, Variable
-from etendue.store import layout
+from etendue.dataflow.partition import Failure, Receipt
+from etendue.schema import Columns, Schema
+from etendue.store import grids, journal, layout
 from etendue.store.codecs import Preset
-from etendue.store.lock import StoreLock
-from etendue.store.paths import StoreError, is_local, locate
-from etendue.store.reader import read_root
-from etendue.store.repository import chunk_numbers, create_repository, open_repository, set_keys
+from etendue.store.ledger import FAILURES, Ledger, ledger_of
+from etendue.store.lock import StoreLock, held
+from etendue.store.paths import StoreError
+from etendue.store.reader import PassReader
+from etendue.store.repository import create_repository, open_repository, set_keys
+from etendue.store.tags import (
+    branch_off,
+    check_name,
+    drop_unfinished,
+    refuse_known,
+    show,
+    working_branch,
+    working_reader,
+)
 from etendue.store.writer import ChunkWriter, encode
 
 log = logging.getLogger(__name__)
 
-
-class PassExistsError(FileExistsError):
-    """The store already holds a pass of that name; passes are never written over."""
-
-
-@dataclass(frozen=True)
-class PassInfo:
-    """A published pass.
-
-    Parameters
-    ----------
-    tag : str
-        Its name.
-    snapshot : str
-        Its snapshot in the repository.
-    time : datetime
-        When it was published, in UTC.
-    message : str
-        Message of the commit.
-    attributes : dict
-        What the run left: provenance, pipeline, labels.
-    """
-
-    tag: str
-    snapshot: str
-    time: datetime
-    message: str
-    attributes: dict[str, Any]
+#: Finished spans are committed to the working branch in batches of at most this many,
+COMMIT_SPANS = 64
+#: or when the last commit is this many seconds ago.
+COMMIT_SECONDS = 10
 
 
 class PassWriter:
-    """A pass that is being written. Make one with `create`; end it with `publish` or `abandon`."""
+    """A pass that is being written. Make one with `create`, `revise` or `resume`; end it with `publish`.
+
+    Parameters
+    ----------
+    repository : icechunk.Repository
+        Where.
+    name : str
+        Name of the pass.
+    schema : Schema
+        The tables and columns that are written.
+    n_partitions : int
+        Numbers of partitions are less than this.
+    n_earlier : int
+        Partitions of the revision before.
+    attributes : dict
+        Plain values for JSON; kept at the root.
+    preset : {"default", "archive"}
+        Codecs.
+    lock : StoreLock, optional
+        The claim on a local store; given up in the end.
+    """
 
     def __init__(
         self,
         repository: icechunk.Repository,
-        tag: str,
+        name: str,
         schema: Schema,
         n_partitions: int,
+        n_earlier: int,
         attributes: dict[str, Any],
         preset: Preset,
         lock: StoreLock | None,
     ) -> None:
-        self.tag = tag
-        self.schema = schema
+        self.name = name
+        self.schema = Schema({**schema, FAILURES.name: FAILURES})
         self.n_partitions = n_partitions
-        self._attributes = attributes
+        self.n_earlier = n_earlier
+        self.attributes = attributes
+        self.ledger = Ledger(self.schema, n_partitions)
         self._preset = preset
         self._repository = repository
-        self._branch = _branch(tag)
+        self._branch = working_branch(name)
         self._lock = lock
-        self._static_rows: dict[str, int] = {}
+        self._static: dict[str, Any] = {"static_rows": {}, "static_checksums": {}}
+        self._forgotten: list[int] = []
+        self._retried: list[str] = []
+        self._writers: list[ChunkWriter] = []
+        self._entry = journal.Entry()
+        self._n_entries = 0
+        self._committed = monotonic()
         self._session = repository.writable_session(self._branch)
 
     @classmethod
     def create(
         cls,
         path: str,
-        tag: str,
+        name: str,
         schema: Schema,
         static: Mapping[str, Columns],
         n_partitions: int,
         attributes: Mapping[str, Any],
         *,
         preset: Preset = "default",
+        lock: StoreLock | None = None,
     ) -> PassWriter:
-        """Begin a pass: its branch, its arrays, its static tables.
+        """Begin a pass: its branch, its arrays, its static tables. An unfinished one of its name is dropped.
 
         Parameters
         ----------
         path : str
             Directory of the store, ``s3://bucket/prefix``, or ``memory://name``; made if it is not there.
-        tag : str
+        name : str
             Name of the pass.
         schema : Schema
             The tables and columns that are written.
@@ -107,6 +128,8 @@ class PassWriter:
             Plain values for JSON; kept at the root. ``labels`` maps labels to fingerprints.
         preset : {"default", "archive"}
             Codecs: fast, or pcodec for waveforms.
+        lock : StoreLock, optional
+            The claim on a local store, if the caller has it.
 
         Raises
         ------
@@ -117,58 +140,177 @@ class PassWriter:
         SchemaError
             If a column has a dtype that a store does not hold, or a static table lacks columns.
         """
-        path = str(path)
-        if not tag.strip() or "@" in tag or "/" in tag:
-            raise StoreError(f"a pass cannot be named {tag!r}: give it a name without @ and /")
+        check_name(name)
         layout.codecs_of(schema, preset)  # what cannot be stored is refused before anything is made
-        lock = StoreLock(path) if is_local(path) else None
-        try:
-            repository = create_repository(path)
-            _refuse_known(repository, path, tag)
-            _begin_branch(repository, path, tag)
-            writer = cls(repository, tag, schema, n_partitions, dict(attributes), preset, lock)
+        with held(path, lock) as claim:
+            repository = create_repository(str(path))
+            refuse_known(repository, path, name)
+            branch_off(repository, name, repository.lookup_branch("main"))
+            writer = cls(repository, name, schema, n_partitions, 0, dict(attributes), preset, claim)
+            writer._session.store.sync_clear()
             writer._lay_out(static)
-            writer.commit(f"begin pass {tag}")
-        except BaseException:
-            if lock:
-                lock.release()
-            raise
+            writer._begin()
         return writer
 
-    def _lay_out(self, static: Mapping[str, Columns]) -> None:
-        """Make all groups and arrays, and write the static tables."""
-        codecs = layout.codecs_of(self.schema, self._preset)
-        metadata, chunks = {}, {}
-        for table in self.schema.values():
-            is_static = table.role == "static"
-            columns = static.get(table.name, {}) if is_static else {}
-            edges = np.ones(self.n_partitions, np.int64)
-            if is_static:
-                columns = {name: columns[name] for name in table.variables if name in columns}
-                n_rows = self._static_rows[table.name] = table.validate(columns, complete=True)
-                edges = np.full(1 if n_rows else 0, n_rows)
-            for array, variable, inner in layout.columns_of(table):
-                metadata[f"{array}/zarr.json"] = layout.array_metadata(
-                    variable, inner, codecs[array], edges, provisional=not is_static
-                )
-                if is_static and len(edges) and 0 not in inner:
-                    _, data = encode(array, columns[variable.name], variable, codecs[array])
-                    chunks[layout.chunk_key(array, 0, len(variable.dims))] = data
-        store = self._session.store
-        store.sync_clear()
-        set_keys(store, layout.group_keys(self.schema, self._root()))
-        set_keys(store, metadata)
-        set_keys(store, chunks)
+    @classmethod
+    def revise(
+        cls,
+        path: str,
+        name: str,
+        schema: Schema,
+        static: Mapping[str, Columns],
+        n_more: int,
+        attributes: Mapping[str, Any],
+        *,
+        forget: Sequence[int] = (),
+        retried: Sequence[str] = (),
+        lock: StoreLock | None = None,
+    ) -> PassWriter:
+        """Begin the next revision of a published pass. What `create` says holds, and:
 
-    def _root(self) -> dict[str, Any]:
+        Parameters
+        ----------
+        schema : Schema
+            The tables and columns that are written; new tables may be among them.
+        static : mapping
+            Static tables of the whole pass.
+        n_more : int
+            Partitions that will be added at most.
+        forget : sequence of int
+            Partitions that are left out, or written anew under their numbers.
+        retried : sequence of str
+            Inputs whose failures are no longer told, as they are read again.
+        """
+        with held(path, lock) as claim:
+            repository = open_repository(str(path))
+            earlier = PassReader.open(path, name)
+            merged = Schema({**earlier.schema, **schema})
+            branch_off(repository, name, earlier.snapshot)
+            n_earlier = earlier.n_partitions
+            preset = earlier.facts["preset"]
+            writer = cls(
+                repository, name, merged, n_earlier + n_more, n_earlier, dict(attributes), preset, claim
+            )
+            writer.ledger.keep(ledger_of(earlier))
+            writer._lay_out(static)
+            grids.open_gaps(writer._session, earlier.schema, earlier.rows)
+            writer._fill_new_counts(earlier)
+            grids.delete_chunks(writer._session.store, writer.schema, writer.ledger.rows, forget)
+            writer._forget(list(forget), list(retried))
+            writer._begin()
+        return writer
+
+    @classmethod
+    def resume(cls, path: str, name: str, *, lock: StoreLock | None = None) -> PassWriter:
+        """Take up an unfinished pass. Whoever was writing it, in this moment, can commit no more.
+
+        The journal's entries are in ``resumed``.
+        """
+        with held(path, lock) as claim:
+            repository = open_repository(str(path))
+            reader = working_reader(repository, path, name)
+            facts = reader.facts
+            writer = cls(
+                repository,
+                name,
+                reader.schema,
+                facts["n_partitions"],
+                facts["n_published"],
+                reader.attributes,
+                facts["preset"],
+                claim,
+            )
+            if writer.n_earlier:
+                writer.ledger.keep(ledger_of(reader))
+            writer._forget(facts["forgotten"], facts["retried"])
+            writer._static = {key: facts[key] for key in writer._static}
+            writer.resumed = journal.read(reader.store)
+            for entry in writer.resumed:
+                writer.ledger.failures += entry.failures
+                for input_number, receipt in entry.receipts:
+                    writer.ledger.add(receipt, input_number)
+            writer._n_entries = len(writer.resumed)
+            writer._commit(f"resume pass {name}")
+        return writer
+
+    #: What an unfinished pass had done when it was taken up.
+    resumed: Sequence[journal.Entry] = ()
+    #: Gives what histograms were filled with since it was called last.
+    histograms: Callable[[], bytes] = bytes
+    #: Tag of the revision, once it is published.
+    tag = ""
+
+    def _begin(self) -> None:
+        journal.begin(self._session.store)
+        self._write_root(complete=False)
+        self._commit(f"begin pass {self.name}")
+
+    def _lay_out(self, static: Mapping[str, Columns]) -> None:
+        """Make all groups and arrays, with provisional grids, and write the static tables."""
+        set_keys(self._session.store, layout.group_keys(self.schema, {}))
+        grids.write_provisional(self._session.store, self.schema, self.n_partitions, self._preset)
+        for name, table in self.schema.items():
+            if table.role == "static":
+                self._write_static(name, static.get(name, self._no_failures(name)))
+
+    def _no_failures(self, name: str) -> Columns:
+        return self.ledger.failure_columns() if name == FAILURES.name else {}
+
+    def _write_static(self, name: str, columns: Columns) -> None:
+        """Write a static table, in one chunk a column."""
+        table = self.schema[name]
+        columns = {column: columns[column] for column in table.variables if column in columns}
+        n_rows = self._static["static_rows"][name] = table.validate(columns, complete=True)
+        edges = np.full(1 if n_rows else 0, n_rows)
+        metadata, chunks = {}, {}
+        for array, variable, inner in layout.columns_of(table):
+            codec = layout.codec_for(variable, self._preset)
+            metadata[f"{array}/zarr.json"] = layout.array_metadata(variable, inner, codec, edges)
+            self._static["static_checksums"].pop(array, None)
+            if len(edges) and 0 not in inner:
+                checksum, data = encode(array, columns[variable.name], variable, codec)
+                self._static["static_checksums"][array] = checksum
+                chunks[layout.chunk_key(array, 0, len(variable.dims))] = data
+        set_keys(self._session.store, metadata)
+        set_keys(self._session.store, chunks)
+
+    def _write_root(self, *, complete: bool) -> None:
         facts = {
             "format": layout.FORMAT,
             "preset": self._preset,
             "schema": layout.schema_to_json(self.schema),
-            "static_rows": self._static_rows,
             "n_partitions": self.n_partitions,
+            "n_published": self.n_partitions if complete else self.n_earlier,
+            "complete": complete,
+            "forgotten": [] if complete else self._forgotten,
+            "retried": [] if complete else self._retried,
+            **self._static,
         }
-        return {**self._attributes, layout.ROOT: facts}
+        root = layout.group_keys(self.schema, {**self.attributes, layout.ROOT: facts})["zarr.json"]
+        set_keys(self._session.store, {"zarr.json": root})
+
+    def _fill_new_counts(self, earlier: PassReader) -> None:
+        """Of tables that only come with this revision, the partitions before have no rows."""
+        keys: dict[str, bytes] = {}
+        for table in layout.chunked_tables(earlier.schema):
+            counts = earlier.rows[table.name]
+            for name in self.schema[table.name].variables.keys() - table.variables.keys():
+                array, variable = f"{table.name}/{name}", self.schema[table.name].variables[name]
+                codec = layout.codec_for(variable, self._preset)
+                made = {
+                    n: encode(array, np.zeros(n, variable.dtype), variable, codec)
+                    for n in np.unique(counts[counts > 0]).tolist()
+                }
+                for number in np.flatnonzero(counts).tolist():
+                    checksum, keys[layout.chunk_key(array, number, 1)] = made[int(counts[number])]
+                    self.ledger.checksums[number, self.ledger.columns.index(array)] = checksum
+        set_keys(self._session.store, keys)
+
+    def _forget(self, numbers: list[int], paths: list[str]) -> None:
+        """Leave out partitions of the revision before, and what was told of inputs that are read again."""
+        self._forgotten, self._retried = numbers, paths
+        self.ledger.forget(np.array(numbers, np.int64))
+        self.ledger.failures = [f for f in self.ledger.failures if f.path not in paths]
 
     def fork(self) -> ChunkWriter:
         """A writer for one task; cheap, and good for the whole pass whatever is committed meanwhile."""
@@ -179,33 +321,75 @@ class PassWriter:
     def _origin(self) -> icechunk.Session:
         return self._repository.writable_session(self._branch)
 
-    def merge(self, writers: Iterable[ChunkWriter]) -> None:
-        """Take in the chunks that tasks have written; they are safe once committed."""
-        self._session.merge(*(writer.session for writer in writers))
+    def take(
+        self,
+        receipts: Iterable[Receipt],
+        writer: ChunkWriter | None = None,
+        *,
+        input_number: int = 0,
+        sha256: str = "",
+    ) -> None:
+        """Take in what a task has done: the receipts of its partitions, and the chunks that it wrote."""
+        for receipt in receipts:
+            self.ledger.add(receipt, input_number)
+            self._entry.receipts.append((input_number, receipt))
+        if sha256:
+            self._entry.sha256[input_number] = sha256
+        if writer is not None:
+            self._writers.append(writer)
 
-    def commit(self, message: str) -> str:
-        """Commit what was merged to the working branch and return the snapshot's id."""
-        snapshot = self._session.commit(message, allow_empty=True)
+    def note(self, failures: Iterable[Failure]) -> None:
+        """Enter inputs that are not read at all."""
+        failures = list(failures)
+        self.ledger.failures += failures
+        self._entry.failures += failures
+
+    @property
+    def is_due(self) -> bool:
+        """Whether what has been taken in should be committed."""
+        late = monotonic() - self._committed > COMMIT_SECONDS
+        return len(self._writers) >= COMMIT_SPANS or (late and bool(self._entry))
+
+    def commit(self) -> None:
+        """Commit what was taken in to the working branch; from now on it is safe.
+
+        Raises
+        ------
+        StoreError
+            If another process has committed to this pass meanwhile.
+        """
+        if not self._entry:
+            return
+        self._merge()
+        self._entry.histograms = self.histograms()
+        journal.append(self._session.store, self._n_entries, self._entry)
+        n_partitions = len(self._entry.receipts)
+        self._n_entries, self._entry = self._n_entries + 1, journal.Entry()
+        self._commit(f"{n_partitions} partitions")
+
+    def _merge(self) -> None:
+        if self._writers:
+            self._session.merge(*(writer.session for writer in self._writers))
+            self._writers = []
+
+    def _commit(self, message: str) -> str:
+        try:
+            snapshot = self._session.commit(message, allow_empty=True)
+        except icechunk.ConflictError:
+            raise StoreError(
+                f"another process has taken up pass {self.name!r} and commits to it; this one stops"
+            ) from None
         self._session = self._repository.writable_session(self._branch)
+        self._committed = monotonic()
         return snapshot
 
-    def publish(
-        self,
-        rows: Mapping[str, np.ndarray],
-        attributes: Mapping[str, Any],
-        numbers: np.ndarray | None = None,
-    ) -> str:
+    def publish(self, attributes: Mapping[str, Any]) -> str:
         """Make the pass visible: true grids, attributes, one commit, a tag; ``main`` is set to it.
 
         Parameters
         ----------
-        rows : mapping of str to int64 array
-            Rows written of each table that is not static, by partition: shape (n_partitions,).
         attributes : mapping
             Plain values for JSON, added to those that the pass was begun with.
-        numbers : int array, optional
-            Under which numbers the partitions of ``rows`` were written, ascending, if there are fewer than
-            the pass was begun with.
 
         Returns
         -------
@@ -215,133 +399,60 @@ class PassWriter:
         Raises
         ------
         StoreError
-            If chunks are missing, or there are others than ``rows`` says. Nothing is published then.
+            If chunks are missing, or there are others than the receipts say. Nothing is published then.
         """
-        tables = layout.chunked_tables(self.schema)
-        numbers = np.arange(self.n_partitions) if numbers is None else numbers
-        counts = np.zeros((self.n_partitions, len(tables)), np.int64)
-        for column, table in enumerate(tables):
-            counts[numbers, column] = rows[table.name]
-        self._check_chunks(counts)
-        self._attributes.update(attributes)
-        self.n_partitions = len(numbers)
-        self._write_true_grids(counts)
-        self._write_partition_table(counts[numbers])
-        snapshot = self._session.commit(f"pass {self.tag}: {self._summary(counts)}")
-        self._repository.create_tag(self.tag, snapshot_id=snapshot)
-        self._repository.reset_branch("main", snapshot)
-        self.abandon()  # the branch has done its work
+        self._merge()
+        grids.check_chunks(self._session.store, self.schema, self.ledger.rows, self.name)
+        grids.write_true(self._session, self.schema, self.ledger.rows, self._preset)
+        self.ledger.compact()
+        self.n_partitions = len(self.ledger.seen)
+        self._write_ledger()
+        self._write_static(FAILURES.name, self.ledger.failure_columns())
+        self.attributes.update(attributes)
+        self._write_root(complete=True)
+        journal.end(self._session.store)
+        snapshot = self._commit(f"pass {self.name}: {self._summary()}")
+        self.tag = show(self._repository, self.name)
+        self._close()
         return snapshot
 
-    def _check_chunks(self, counts: np.ndarray) -> None:
-        """A chunk that got lost would be read as zeros by other readers, and by nobody noticed."""
-        rows_of = {a: rows for a, _, inner, rows in self._chunked_arrays(counts) if 0 not in inner}
-        for array, found in chunk_numbers(self._session.store, rows_of).items():
-            expected = np.flatnonzero(rows_of[array])
-            if not np.array_equal(found, expected):
-                lost, strange = np.setdiff1d(expected, found), np.setdiff1d(found, expected)
-                raise StoreError(
-                    f"pass {self.tag!r} is not complete: {array} lacks the chunks of {len(lost)} "
-                    f"partition(s) {lost[:5].tolist()} and has {len(strange)} that no receipt tells of "
-                    f"{strange[:5].tolist()}; run it again"
-                )
+    def _write_ledger(self) -> None:
+        """Write what is known of each partition."""
+        edges = layout.ledger_edges(self.n_partitions)
+        values = {
+            layout.PARTITIONS: self.ledger.rows,
+            layout.ORIGIN: self.ledger.origin,
+            layout.CHECKSUMS: self.ledger.checksums,
+        }
+        for name, array in values.items():
+            variable = layout.LEDGER[name]
+            codec = layout.codec_for(variable, self._preset)
+            metadata = layout.array_metadata(variable, array.shape[1:], codec, edges)
+            set_keys(self._session.store, {f"{name}/zarr.json": metadata})
+            chunks = {}
+            for chunk, part in enumerate(np.split(array, np.cumsum(edges)[:-1]) if array.size else ()):
+                _, chunks[layout.chunk_key(name, chunk, 2)] = encode(name, part, variable, codec)
+            set_keys(self._session.store, chunks)
 
-    def _write_true_grids(self, counts: np.ndarray) -> None:
-        codecs = layout.codecs_of(self.schema, self._preset)
-        keys = {"zarr.json": layout.group_keys(self.schema, self._root())["zarr.json"]}
-        for array, variable, inner, rows in self._chunked_arrays(counts):
-            self._close_gaps(array, rows)
-            edges = rows[rows > 0]
-            keys[f"{array}/zarr.json"] = layout.array_metadata(variable, inner, codecs[array], edges)
-        set_keys(self._session.store, keys)
-
-    def _chunked_arrays(
-        self, counts: np.ndarray
-    ) -> Iterator[tuple[str, Variable, tuple[int, ...], np.ndarray]]:
-        """Of each array that has a chunk a partition: path, column, shape of a row, rows by partition."""
-        for table, rows in zip(layout.chunked_tables(self.schema), counts.T, strict=True):
-            for array, variable, inner in layout.columns_of(table):
-                yield array, variable, inner, rows
-
-    def _close_gaps(self, array: str, rows: np.ndarray) -> None:
-        """Move chunks down over the partitions without rows: Zarr knows no chunks of length zero.
-
-        What is left behind at the old places is outside of the true grid, and dropped by the commit.
-        """
-        if rows.all():
-            return
-        moved = (np.cumsum(rows > 0) - 1).tolist()
-
-        def place(index: Iterable[int]) -> list[int]:
-            number, *inner = index
-            return [moved[number], *inner]
-
-        self._session.reindex_array(f"/{array}", place)
-
-    def _write_partition_table(self, counts: np.ndarray) -> None:
-        """The rows of all partitions, in one chunk."""
-        variable = layout.PARTITIONS_VARIABLE
-        codec = layout.codec_for(variable, self._preset)
-        edges = np.full(1 if len(counts) else 0, len(counts))
-        metadata = layout.array_metadata(variable, counts.shape[1:], codec, edges)
-        set_keys(self._session.store, {f"{layout.PARTITIONS}/zarr.json": metadata})
-        if counts.size:
-            _, data = encode(layout.PARTITIONS, counts, variable, codec)
-            set_keys(self._session.store, {layout.chunk_key(layout.PARTITIONS, 0, 2): data})
-
-    def _summary(self, counts: np.ndarray) -> str:
-        names = [table.name for table in layout.chunked_tables(self.schema)]
-        totals = dict(zip(names, counts.sum(axis=0).tolist(), strict=True))
+    def _summary(self) -> str:
+        totals = dict(zip(self.ledger.tables, self.ledger.rows.sum(axis=0).tolist(), strict=True))
         return ", ".join(f"{n:,} {name}" for name, n in totals.items() if n) or "no rows"
 
-    def abandon(self) -> None:
-        """Drop the working branch and let others write into the store; harmless after `publish`."""
-        if self._branch in self._repository.list_branches():
-            self._repository.delete_branch(self._branch)
+    def suspend(self) -> None:
+        """Stop here: what was taken in stays for `resume`; a pass in which nothing is done is dropped."""
+        try:
+            self.commit()
+        except Exception as error:  # the disk may be full: what was committed before counts
+            log.warning("pass %s: the last partitions could not be committed (%s)", self.name, error)
+        if not self._n_entries:
+            drop_unfinished(self._repository, self.name)
+        self._close()
+
+    def _close(self) -> None:
         if self._lock:
             self._lock.release()
 
-
-def passes(path: str) -> list[PassInfo]:
-    """The passes of a store, oldest first.
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is no store.
-    """
-    base, _ = locate(path)
-    repository = open_repository(base)
-    found = []
-    for tag in repository.list_tags():
-        snapshot = repository.lookup_snapshot(repository.lookup_tag(tag))
-        attributes, _ = read_root(repository.readonly_session(tag=tag).store, f"{base}@{tag}")
-        found.append(PassInfo(tag, snapshot.id, snapshot.written_at, snapshot.message, attributes))
-    return sorted(found, key=lambda entry: (entry.time, entry.tag))
-
-
-def _branch(tag: str) -> str:
-    return f"wip/{tag}"
-
-
-def _refuse_known(repository: icechunk.Repository, path: str, tag: str) -> None:
-    tags = repository.list_tags()
-    if tag in tags:
-        raise PassExistsError(
-            f"{path} already has a pass {tag!r}, and passes are not written over; choose another name "
-            f"(there are {', '.join(sorted(tags))})"
-        )
-    if tag in repository.inspect_repo_info()["deleted_tags"]:
-        raise PassExistsError(f"{path} had a pass {tag!r} that was deleted; its name is not used again")
-
-
-def _begin_branch(repository: icechunk.Repository, path: str, tag: str) -> None:
-    branch = _branch(tag)
-    if branch in repository.list_branches():
-        last = repository.lookup_snapshot(repository.lookup_branch(branch))
-        log.warning(
-            "%s: an unfinished pass %r (last commit %s: %s) is dropped and begun anew",
-            path, tag, last.written_at.isoformat(timespec="seconds"), last.message,
-        )  # fmt: skip
-        repository.delete_branch(branch)
-    repository.create_branch(branch, repository.lookup_branch("main"))
+    def abandon(self) -> None:
+        """Drop the unfinished pass, and let others write into the store."""
+        drop_unfinished(self._repository, self.name)
+        self._close()

@@ -16,7 +16,7 @@ from etendue.schema import Columns, Schema, Table, Variable
 from etendue.store import layout
 from etendue.store.codecs import Codec, codec_for
 from etendue.store.fetch import LARGE, ChunkFiles, Fetched, get_each, get_together
-from etendue.store.paths import StoreError, is_local, locate
+from etendue.store.paths import StoreError, is_local, locate, revisions_of, split_tag, tag_of
 from etendue.store.repository import open_repository
 
 
@@ -151,7 +151,8 @@ class PassReader:
         path : str
             The store, or ``store@pass``.
         tag : str, optional
-            Name of the pass, or a snapshot's id; without it the newest pass.
+            Name of the pass for its newest revision, ``name+revision`` (the first is 0), or a
+            snapshot's id; without it the pass that was published last.
 
         Raises
         ------
@@ -164,17 +165,22 @@ class PassReader:
         tag = tag or named
         repository = open_repository(base)
         tags = {name: repository.lookup_tag(name) for name in repository.list_tags()}
-        known = ", ".join(sorted(tags)) or "none yet"
-        snapshot = repository.lookup_branch("main") if tag is None else tags.get(tag, tag)
         if tag is None and not tags:
             raise StoreError(f"{base} has no pass that is finished")
+        snapshot = repository.lookup_branch("main") if tag is None else tags.get(_named_tag(tag, tags), tag)
         try:
             store = repository.readonly_session(snapshot_id=snapshot).store
         except (icechunk.IcechunkError, ValueError):
+            known = ", ".join(sorted(tags)) or "none yet"
             raise StoreError(f"{base} has no pass {tag!r}; there are: {known}") from None
         name = next((name for name, of in tags.items() if of == snapshot), None)
-        attributes, facts = read_root(store, f"{base}@{name or snapshot}")
-        return cls(base, snapshot, name, store, attributes, facts)
+        return cls.of_store(base, snapshot, name, store)
+
+    @classmethod
+    def of_store(cls, path: str, snapshot: str, tag: str | None, store: icechunk.IcechunkStore) -> PassReader:
+        """A reader of a store that is open, which may be of an unfinished pass."""
+        attributes, facts = read_root(store, f"{path}@{tag or snapshot}")
+        return cls(path, snapshot, tag, store, attributes, facts)
 
     @cached_property
     def _files(self) -> ChunkFiles | None:
@@ -183,7 +189,10 @@ class PassReader:
     @property
     def place(self) -> str:
         """The pass as a path that will always mean the same snapshot."""
-        return f"{self.path}@{self.tag or self.snapshot}"
+        if self.tag is None:
+            return f"{self.path}@{self.snapshot}"
+        name, revision = split_tag(self.tag)
+        return f"{self.path}@{name}+{revision or 0}"
 
     @cached_property
     def schema(self) -> Schema:
@@ -194,11 +203,43 @@ class PassReader:
     def rows(self) -> dict[str, np.ndarray]:
         """Rows of each table that is not static, by partition: shape (n_partitions,)."""
         tables = layout.chunked_tables(self.schema)
-        variable = layout.PARTITIONS_VARIABLE
-        column = Column(layout.PARTITIONS, variable, (len(tables),), self._codec(variable))
-        counts = column.empty(self.facts["n_partitions"])
-        read_pieces(self.store, [Piece(column, 0, 0, counts)])
+        counts = self._ledger(layout.PARTITIONS, len(tables))
         return {table.name: counts[:, n].copy() for n, table in enumerate(tables)}
+
+    @cached_property
+    def origin(self) -> np.ndarray:
+        """Of each partition the number of its input, its first block, and the one past its last.
+
+        Of streams, a block is an event; shape (n_partitions, 3).
+        """
+        return self._ledger(layout.ORIGIN, 3)
+
+    @cached_property
+    def checksums(self) -> dict[str, np.ndarray]:
+        """CRC-32 of each chunk before compression, by ``table/column``: uint32, shape (n_partitions,).
+
+        0 where there is no chunk.
+        """
+        columns = layout.checksum_columns(self.schema)
+        found = self._ledger(layout.CHECKSUMS, len(columns))
+        return {column: found[:, n].copy() for n, column in enumerate(columns)}
+
+    @property
+    def n_partitions(self) -> int:
+        """Partitions of the pass; of one that is unfinished, those of the revision before."""
+        return self.facts["n_published"]
+
+    def _ledger(self, name: str, width: int) -> np.ndarray:
+        """An array that has a row for each partition."""
+        variable = layout.LEDGER[name]
+        column = Column(name, variable, (width,), self._codec(variable))
+        whole = column.empty(self.n_partitions)
+        edges = np.cumsum([0, *layout.ledger_edges(self.n_partitions)])
+        read_pieces(
+            self.store,
+            [Piece(column, n, n, whole[edges[n] : edges[n + 1]]) for n in range(len(edges) - 1)],
+        )
+        return whole
 
     def chunk_rows(self, table: str) -> np.ndarray:
         """Rows of each partition of a table, or of the single chunk of a static table."""
@@ -273,6 +314,14 @@ class PassReader:
 
     def _codec(self, variable: Variable) -> Codec:
         return codec_for(variable, self.facts["preset"])
+
+
+def _named_tag(tag: str, tags: Mapping[str, str]) -> str:
+    """The tag that a name means: of a pass without a revision, the newest one."""
+    name, revision = split_tag(tag)
+    if revision is not None:
+        return tag_of(name, revision)
+    return next(reversed(revisions_of(tags, name)), tag)
 
 
 def as_text(array: np.ndarray) -> np.ndarray:

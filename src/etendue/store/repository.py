@@ -78,6 +78,20 @@ def set_keys(store: icechunk.IcechunkStore, values: Mapping[str, bytes]) -> None
     sync(set_all())
 
 
+def delete_keys(store: icechunk.IcechunkStore, keys: Iterable[str]) -> None:
+    """Delete keys of a store, all at the same time; those that are not there are passed over."""
+
+    async def delete_all() -> None:
+        await asyncio.gather(*map(store.delete, keys))
+
+    sync(delete_all())
+
+
+def delete_group(store: icechunk.IcechunkStore, path: str) -> None:
+    """Delete an array or a group with all that is in it."""
+    sync(store.delete_dir(path))
+
+
 def chunk_numbers(store: icechunk.IcechunkStore, arrays: Iterable[str]) -> dict[str, np.ndarray]:
     """Positions along the rows at which arrays have chunks, sorted; all arrays at the same time."""
 

@@ -49,16 +49,19 @@ class StoreSource:
         SourceError
             If there is no such pass, or its tables cannot be read.
         """
+        from etendue.store.ledger import FAILURES
         from etendue.store.reader import ChunkError, PassReader
 
         try:
             reader = PassReader.open(path)
-            static, rows = reader.static, reader.rows
+            static, rows = dict(reader.static), reader.rows
         except (FileNotFoundError, StoreError) as error:
             raise SourceError(path, "pass", str(error)) from None
         except ChunkError as error:
             raise _source_error(path, error) from error
-        tables = reader.schema
+        # What could not be read then is no business of a pass that is made from this one.
+        tables = Schema({name: table for name, table in reader.schema.items() if name != FAILURES.name})
+        static.pop(FAILURES.name, None)
         return Scan(
             reader.place,
             self.name,

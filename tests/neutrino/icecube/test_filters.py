@@ -121,7 +121,7 @@ def test_chain_in_the_engine_does_not_depend_on_partitions(shared):
     names = {f"{t}/{c}" for stage in CHAIN for t, c in [n.split("/") for n in stage.provides(checked.schema)]}
 
     def columns(ranges):
-        done = [checked.apply(part)[0] for part in source.read(scan, ranges, needed)]
+        done = [checked.apply(part).partition for part in source.read(scan, ranges, needed)]
         return {name: np.concatenate([part[name] for part in done]) for name in [*names, "subevents/time"]}
 
     needed = frozenset(n for n in checked.read if n.split("/")[0] in (SERIES, "InIceDSTPulses")) | {

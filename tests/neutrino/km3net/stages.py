@@ -29,7 +29,7 @@ def run_file(path: str, stages: Stage | Pipeline, cuts: tuple[int, ...] = ()) ->
     checked = pipeline.check(scan.schema)
     edges = (0, *cuts, len(scan.rows[scan.schema.top.name]))
     ranges = list(pairwise(edges))
-    return [checked.apply(p)[0] for p in source.read(scan, ranges, checked.read)]
+    return [checked.apply(p).partition for p in source.read(scan, ranges, checked.read)]
 
 
 def joined(partitions: list[Partition], name: str) -> np.ndarray:
@@ -40,7 +40,7 @@ def joined(partitions: list[Partition], name: str) -> np.ndarray:
 def run(partition: Partition, *stages: Stage) -> Partition:
     """A made-up partition through stages."""
     checked = Pipeline(stages=stages).check(partition.schema)
-    return checked.apply(partition)[0]
+    return checked.apply(partition).partition
 
 
 def slices(n_frames, n_hits, dom_id, **hits: np.ndarray) -> Partition:

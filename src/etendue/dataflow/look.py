@@ -1,0 +1,86 @@
+"""Looking at inputs before anything is planned: several at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+from etendue.dataflow.inputs import expand
+from etendue.dataflow.memory import reuse_freed_memory
+from etendue.dataflow.partition import Failure
+from etendue.dataflow.plan import PlanError, cores
+from etendue.dataflow.source import OnError, Scan, SourceError, StreamSource, file_stat, find_source
+from etendue.dataflow.unify import Earlier, Inputs, unify
+
+
+def scan_inputs(
+    inputs: Iterable[str | Path],
+    on_error: OnError = "raise",
+    *,
+    look: bool = False,
+    earlier: Earlier | None = None,
+) -> Inputs:
+    """Scan inputs and fit them into one run.
+
+    Parameters
+    ----------
+    inputs : iterable of path
+        The inputs; see `etendue.dataflow.inputs.expand`.
+    on_error : {"raise", "skip"}
+        What to do about broken input.
+    look : bool
+        Whether to look only at the start of streams; their rows are not counted then.
+    earlier : Earlier, optional
+        What a pass already holds, that these inputs are added to.
+
+    Raises
+    ------
+    PlanError
+        If there is no input that can be read.
+    SourceError
+        If an input cannot be read and ``on_error`` is ``raise``.
+    """
+    paths = expand(inputs)
+    if not paths:
+        raise PlanError("no input: name at least one file")
+    found = scan_each(paths, on_error, [look] * len(paths))
+    scans = [result for result in found if isinstance(result, Scan)]
+    unreadable = tuple(result for result in found if isinstance(result, Failure))
+    if not scans and earlier is None:
+        raise PlanError(f"none of the inputs can be read: {'; '.join(map(str, unreadable))}")
+    inputs = unify(scans, earlier)
+    return replace(inputs, failures=unreadable + inputs.failures)
+
+
+def scan_each(paths: Sequence[str], on_error: OnError, look: Sequence[bool]) -> list[Scan | Failure]:
+    """Scan inputs, several at a time; of those that cannot be read, with ``skip``, why.
+
+    Parameters
+    ----------
+    paths : sequence of str
+        The inputs.
+    on_error : {"raise", "skip"}
+        What to do about broken input.
+    look : sequence of bool
+        Whether to look only at the start of each, if it is a stream.
+    """
+    if not paths:
+        return []
+    reuse_freed_memory()
+
+    def scan(path: str, look: bool) -> Scan | Failure:
+        try:
+            stat = file_stat(path)  # before, so that a change while it is scanned is noticed
+            source = find_source(path)
+            streamed = look and isinstance(source, StreamSource)
+            found = source.look(path) if streamed else source.scan(path, on_error)
+            return replace(found, stat=stat)
+        except SourceError as error:
+            if on_error == "raise":
+                raise
+            return error.failure
+
+    with ThreadPoolExecutor(min(len(paths), cores())) as pool:
+        return list(pool.map(scan, paths, look))

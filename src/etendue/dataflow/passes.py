@@ -1,0 +1,259 @@
+"""Writing a pass: begun, taken up again, added to, or made anew in part."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from etendue.dataflow.difference import differences
+from etendue.dataflow.job import Job, Known, addition, identity_of, repair
+from etendue.dataflow.outcome import Outcome
+from etendue.dataflow.progress import progress
+from etendue.dataflow.run import run
+from etendue.dataflow.source import UnforeseenError
+from etendue.dataflow.summary import Summary
+from etendue.dataflow.task import Done
+from etendue.dataflow.unify import unify
+
+if TYPE_CHECKING:
+    from etendue.dataflow.flow import Flow
+    from etendue.dataflow.plan import Plan
+    from etendue.store.lock import StoreLock
+    from etendue.store.publish import PassWriter
+
+log = logging.getLogger(__name__)
+
+#: Differences that a message shows at most.
+_SHOWN = 10
+
+
+@dataclass(frozen=True)
+class Options:
+    """How `Flow.write` was called.
+
+    Parameters
+    ----------
+    requests : mapping of str to Request
+        Histograms to fill.
+    fresh, retry_failed, repair : bool
+        See `Flow.write`.
+    quiet : bool, optional
+        Whether to show no progress.
+    where : mapping
+        ``client`` or ``executor``.
+    """
+
+    requests: Mapping[str, Any]
+    fresh: bool = False
+    retry_failed: bool = False
+    repair: bool = False
+    quiet: bool | None = None
+    where: Mapping[str, Any] | None = None
+
+    @property
+    def also_read(self) -> list[str]:
+        """Columns that the histograms read."""
+        return [reference for request in self.requests.values() for reference in request.reads]
+
+
+def write_pass(flow: Flow, store: str, name: str, options: Options) -> Summary:
+    """Write a pass, or what is missing of it; see `Flow.write`."""
+    from etendue.store.lock import held
+    from etendue.store.tags import check_name
+
+    check_name(name)
+    with held(store, None) as lock:  # before anything is scanned, so that a second driver stops at once
+        try:
+            summary = _write(flow, store, name, options, lock, look=flow.on_error == "raise")
+        except UnforeseenError as error:
+            log.warning("%s; all is scanned, and begun anew", error)
+            summary = _write(flow, store, name, replace(options, fresh=True), lock, look=False)
+        if lock:
+            lock.release()
+    return summary
+
+
+def _write(
+    flow: Flow, store: str, name: str, options: Options, lock: StoreLock | None, *, look: bool
+) -> Summary:
+    from etendue.store import PassWriter
+    from etendue.store.tags import discard, published, unfinished
+
+    if options.fresh:
+        discard(store, name)
+    begun = unfinished(store, name)
+    known = Known(published(store, name))
+    job = _job(flow, name, known, begun, options, look=begun["identity"]["look"] if begun else look)
+    if begun is not None:
+        _refuse_another(name, begun["identity"], job.identity if job else known.reader.attributes["identity"])
+        writer = PassWriter.resume(store, name, lock=lock)
+    elif job is None:
+        return _nothing_new(flow, store, name, known)
+    else:
+        writer = _begin(job, store, name, known, lock)
+    return _carry_out(job, writer, store, name, known, options)
+
+
+def _job(
+    flow: Flow,
+    name: str,
+    known: Known,
+    begun: Mapping[str, Any] | None,
+    options: Options,
+    *,
+    look: bool,
+) -> Job | None:
+    """What there is to do; None if it is nothing."""
+    identity = identity_of(flow, options.requests.values(), look=look)
+    if known.reader is not None:
+        parts = ("pipeline", "versions")
+        of_pass = known.reader.attributes["identity"]
+        _refuse_another(name, *({part: found[part] for part in parts} for found in (of_pass, identity)))
+        if options.repair:
+            from etendue.store.verify import find_damage
+
+            if damaged := find_damage(known.reader):
+                return repair(flow, identity, known, damaged)
+    return addition(
+        flow,
+        identity,
+        known,
+        retry_failed=options.retry_failed,
+        unreadable=begun["unreadable"] if begun else (),
+        also_read=options.also_read,
+    )
+
+
+def _refuse_another(name: str, was: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    from etendue.store import PassExistsError
+
+    if found := list(differences(was, now)):
+        lines = "".join(f"\n  {line}" for line in found[:_SHOWN])
+        more = f"\n  and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
+        raise PassExistsError(
+            f"there is a pass {name!r} that was made, or begun, otherwise:{lines}{more}\nrun it as it was, "
+            "or choose another name; one that is not finished is dropped with fresh=True (--fresh)"
+        )
+
+
+def _begin(job: Job, store: str, name: str, known: Known, lock: StoreLock | None) -> PassWriter:
+    from etendue.store import PassWriter
+    from etendue.store.layout import schema_to_json
+
+    plan = job.plan
+    attributes = {
+        "labels": job.labels,
+        "n_runs": job.n_runs,
+        "pipeline": plan.pipeline.pipeline.config(),
+        "identity": job.identity,
+        "source_schema": schema_to_json(plan.inputs.schema),
+        "unreadable": job.unreadable,
+        "started": datetime.now(UTC).isoformat(),
+    }
+    schema, static = plan.pipeline.written_schema, plan.static
+    if known.reader is None:
+        writer = PassWriter.create(store, name, schema, static, len(plan.partitions), attributes, lock=lock)
+    else:
+        n_more = max(0, int(plan.numbers.max(initial=-1)) + 1 - known.n_partitions)
+        writer = PassWriter.revise(
+            store, name, schema, static, n_more, attributes, forget=job.forget, retried=job.retried, lock=lock
+        )
+    writer.note(plan.inputs.failures)
+    return writer
+
+
+def _carry_out(
+    job: Job, writer: PassWriter, store: str, name: str, known: Known, options: Options
+) -> Summary:
+    """Make what is not made yet, and publish."""
+    from etendue.provenance import Record
+
+    plan, requests = job.plan, tuple(options.requests.values())
+    record = Record.begin(plan, known.reader.attributes["provenance"] if known.reader else None)
+    record = replace(record, started=datetime.fromisoformat(writer.attributes["started"]))
+    try:
+        with progress(plan, quiet=options.quiet) as advance:
+            outcome = run(
+                _remaining(plan, writer.ledger.seen),
+                writer=writer,
+                requests=requests,
+                progress=advance,
+                already=_already(writer),
+                **(options.where or {}),
+            )
+        outcome.failures = [f for f in writer.ledger.failures if f not in set(known.failures)]
+        if "repair" in job.identity:
+            _refuse_differing(writer, known, job.forget)
+        provenance = record.end(outcome)
+        outcome.snapshot = writer.publish(
+            {"provenance": provenance, "identity": _with_checksums(job.identity, provenance)}
+        )
+    except UnforeseenError:
+        raise  # all that was made is dropped, under the same lock
+    except BaseException:
+        writer.suspend()
+        raise
+    histograms = dict(zip(options.requests, outcome.histograms, strict=True))
+    return Summary(plan, outcome, histograms, store, writer.tag)
+
+
+def _remaining(plan: Plan, seen: np.ndarray) -> Plan:
+    """The plan without what is done; a stream is done if any of its partitions is."""
+    done = seen[plan.numbers]
+    scans = plan.inputs.scans
+    streams = {n for n in np.unique(plan.partitions["scan"][done]).tolist() if not scans[n].counted}
+    return plan.only(~(done | np.isin(plan.partitions["scan"], list(streams)))) if done.any() else plan
+
+
+def _already(writer: PassWriter) -> Iterator[tuple[int, Done]]:
+    """What an interrupted run has done, as tasks returned it, with the numbers of the inputs."""
+    from etendue.histogram.travel import unpack
+
+    for entry in writer.resumed:
+        for number, receipt in entry.receipts:
+            yield number, Done(0, [receipt])
+        for number, checksum in entry.sha256.items():
+            yield number, Done(0, [], sha256=checksum)
+        if entry.histograms:
+            yield 0, Done(0, [], payload=unpack(entry.histograms))
+
+
+def _refuse_differing(writer: PassWriter, known: Known, numbers: tuple[int, ...]) -> None:
+    """Partitions that are made anew must come out as they were."""
+    from etendue.store import StoreError
+
+    for n, column in enumerate(writer.ledger.columns):
+        same = writer.ledger.checksums[list(numbers), n] == known.reader.checksums[column][list(numbers)]
+        if not same.all():
+            writer.abandon()
+            number = numbers[int(np.argmin(same))]
+            raise StoreError(
+                f"pass {writer.name!r}: column {column} of partition {number} is not what it was when it was "
+                "made; process the inputs as a pass of another name"
+            )
+
+
+def _with_checksums(identity: dict[str, Any], provenance: Mapping[str, Any]) -> dict[str, Any]:
+    """The identity with the checksums of the inputs, as far as they are known now."""
+    from etendue.provenance import inputs
+
+    known = {entry.number: entry.sha256 for entry in inputs(provenance)}
+    entries = [
+        {**entry, "sha256": entry["sha256"] or known.get(number, "")}
+        for number, entry in enumerate(identity["inputs"])
+    ]
+    return {**identity, "inputs": entries}
+
+
+def _nothing_new(flow: Flow, store: str, name: str, known: Known) -> Summary:
+    """The pass has all the inputs already."""
+    plan = flow._plan(unify((), known.without(())), (), True)
+    tables = [t.name for t in plan.pipeline.schema.values() if t.role != "static"]
+    rows = {table: np.zeros(0, np.int64) for table in tables}
+    outcome = Outcome(rows, dict(rows), snapshot=known.reader.snapshot)
+    return Summary(plan, outcome, {}, store, known.reader.tag or name)

@@ -1,0 +1,123 @@
+"""The journal of an unfinished pass: what each commit of its working branch has done.
+
+An entry is one chunk of an array that only the working branch has: JSON, compressed, and beside it the
+histograms that were filled.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import icechunk
+import numpy as np
+import zstandard
+
+from etendue.dataflow.partition import Failure, Receipt
+from etendue.schema import Variable
+from etendue.store import layout
+from etendue.store.codecs import codec_for
+from etendue.store.fetch import get_each
+from etendue.store.repository import chunk_numbers, delete_group, set_keys
+
+JOURNAL = "journal"
+HISTOGRAMS = "journal_histograms"
+_VARIABLES = [
+    Variable(name, ("entry",), "uint8", "", "working state of a pass") for name in (JOURNAL, HISTOGRAMS)
+]
+#: More commits than any pass has.
+_MOST = 1 << 31
+
+
+@dataclass
+class Entry:
+    """What has been done since the commit before.
+
+    Parameters
+    ----------
+    receipts : list of (int, Receipt)
+        Partitions that are done, each with the number of its input.
+    sha256 : dict of int to str
+        Checksums of inputs that were taken while they were read, by the number of the input.
+    failures : list of Failure
+        Inputs that are not read at all.
+    histograms : bytes
+        What the histograms were filled with.
+    """
+
+    receipts: list[tuple[int, Receipt]] = field(default_factory=list)
+    sha256: dict[int, str] = field(default_factory=dict)
+    failures: list[Failure] = field(default_factory=list)
+    histograms: bytes = b""
+
+    def __bool__(self) -> bool:
+        return bool(self.receipts or self.failures)
+
+
+def begin(store: icechunk.IcechunkStore) -> None:
+    """Make the empty journal."""
+    for variable in _VARIABLES:
+        one = layout.array_metadata(variable, (), codec_for(variable, "default"), np.ones(1, np.int64))
+        metadata = {**json.loads(one), "shape": [_MOST]}
+        set_keys(store, {f"{variable.name}/zarr.json": json.dumps(metadata).encode()})
+
+
+def end(store: icechunk.IcechunkStore) -> None:
+    """Remove the journal."""
+    for variable in _VARIABLES:
+        delete_group(store, variable.name)
+
+
+def append(store: icechunk.IcechunkStore, number: int, entry: Entry) -> None:
+    """Set an entry."""
+    document = {
+        "receipts": [[n, asdict(receipt)] for n, receipt in entry.receipts],
+        "sha256": list(entry.sha256.items()),
+        "failures": [asdict(failure) for failure in entry.failures],
+    }
+    data = zstandard.compress(json.dumps(document).encode())
+    keys = {layout.chunk_key(JOURNAL, number, 1): data}
+    if entry.histograms:
+        keys[layout.chunk_key(HISTOGRAMS, number, 1)] = zstandard.compress(entry.histograms)
+    set_keys(store, keys)
+
+
+def read(store: icechunk.IcechunkStore) -> list[Entry]:
+    """All entries, in the order in which they were made."""
+    numbers = chunk_numbers(store, [JOURNAL])[JOURNAL].tolist()
+    entries = get_each(store, [layout.chunk_key(JOURNAL, n, 1) for n in numbers])
+    histograms = get_each(store, [layout.chunk_key(HISTOGRAMS, n, 1) for n in numbers])
+    return [_entry(*pair) for pair in zip(entries, histograms, strict=True)]
+
+
+def _entry(data: Any, histograms: Any) -> Entry:
+    if isinstance(data, BaseException):
+        raise data
+    document = json.loads(zstandard.decompress(data.tobytes()))
+    return Entry(
+        [(n, _receipt(receipt)) for n, receipt in document["receipts"]],
+        dict(map(tuple, document["sha256"])),
+        list(_failures(document["failures"])),
+        b"" if histograms is None else zstandard.decompress(histograms.tobytes()),
+    )
+
+
+def _receipt(facts: dict[str, Any]) -> Receipt:
+    selected = {
+        stage: {table: tuple(pair) for table, pair in tables.items()}
+        for stage, tables in facts["selected"].items()
+    }
+    return Receipt(
+        **{
+            **facts,
+            "failures": tuple(_failures(facts["failures"])),
+            "blocks": tuple(facts["blocks"]),
+            "selected": selected,
+        }
+    )
+
+
+def _failures(facts: list[dict[str, Any]]) -> Iterator[Failure]:
+    return (Failure(**failure) for failure in facts)

@@ -1,0 +1,168 @@
+"""Passes by name: tags of what is published, a working branch for what is not."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import icechunk
+
+from etendue.store.paths import StoreError, locate, revisions_of, split_tag, tag_of
+from etendue.store.reader import PassReader, read_root
+from etendue.store.repository import exists, open_repository
+
+
+class PassExistsError(FileExistsError):
+    """The store already holds a pass of that name that is another one; passes are never written over."""
+
+
+@dataclass(frozen=True)
+class PassInfo:
+    """A revision of a pass.
+
+    Parameters
+    ----------
+    tag : str
+        Its tag: the name of the pass and, but for the first revision, ``+`` and its number.
+    snapshot : str
+        Its snapshot in the repository.
+    time : datetime
+        When it was published, in UTC.
+    message : str
+        Message of the commit.
+    attributes : dict
+        What the run left: provenance, pipeline, labels.
+    """
+
+    tag: str
+    snapshot: str
+    time: datetime
+    message: str
+    attributes: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        """Name of the pass."""
+        return split_tag(self.tag)[0]
+
+    @property
+    def revision(self) -> int:
+        """Number of the revision, from 0."""
+        return split_tag(self.tag)[1] or 0
+
+
+def passes(path: str) -> list[PassInfo]:
+    """The passes of a store with all their revisions, oldest first.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no store.
+    """
+    base, _ = locate(path)
+    repository = open_repository(base)
+    found = []
+    for tag in repository.list_tags():
+        snapshot = repository.lookup_snapshot(repository.lookup_tag(tag))
+        attributes, _ = read_root(repository.readonly_session(tag=tag).store, f"{base}@{tag}")
+        found.append(PassInfo(tag, snapshot.id, snapshot.written_at, snapshot.message, attributes))
+    return sorted(found, key=lambda entry: (entry.time, entry.name, entry.revision))
+
+
+def unfinished(path: str, name: str) -> dict[str, Any] | None:
+    """The attributes that an unfinished pass, or revision, was begun with; None if there is none.
+
+    A publication that was cut short after its commit is brought to its end.
+    """
+    if not exists(path):
+        return None
+    repository = open_repository(path)
+    if working_branch(name) not in repository.list_branches():
+        return None
+    reader = working_reader(repository, path, name)
+    if reader.facts["complete"]:
+        show(repository, name)
+        return None
+    return reader.attributes
+
+
+def published(path: str, name: str) -> PassReader | None:
+    """The newest revision of a pass; None if there is none."""
+    if not exists(path) or not revisions_of(open_repository(path).list_tags(), name):
+        return None
+    return PassReader.open(path, name)
+
+
+def check_name(name: str) -> None:
+    """Refuse names that could not be told from other things.
+
+    Raises
+    ------
+    StoreError
+        If the name is empty, or has a character that paths of passes give a meaning.
+    """
+    if not name.strip() or set(name) & set("@/+"):
+        raise StoreError(f"a pass cannot be named {name!r}: give it a name without @, / and +")
+
+
+def working_branch(name: str) -> str:
+    """The branch that a pass is written on."""
+    return f"wip/{name}"
+
+
+def working_reader(repository: icechunk.Repository, path: str, name: str) -> PassReader:
+    """A reader of an unfinished pass, as it was committed last."""
+    session = repository.readonly_session(branch=working_branch(name))
+    return PassReader.of_store(str(path), session.snapshot_id, None, session.store)
+
+
+def refuse_known(repository: icechunk.Repository, path: str, name: str) -> None:
+    """Refuse the name of a pass that is there, or was.
+
+    Raises
+    ------
+    PassExistsError
+        If there is one.
+    """
+    tags = repository.list_tags()
+    if revisions_of(tags, name):
+        raise PassExistsError(
+            f"{path} already has a pass {name!r}, and passes are not written over; choose another name "
+            f"(there are {', '.join(sorted(tags))})"
+        )
+    if revisions_of(repository.inspect_repo_info()["deleted_tags"], name):
+        raise PassExistsError(f"{path} had a pass {name!r} that was deleted; its name is not used again")
+
+
+def branch_off(repository: icechunk.Repository, name: str, snapshot: str) -> None:
+    """Begin the working branch of a pass; one that is there is dropped."""
+    drop_unfinished(repository, name)
+    repository.create_branch(working_branch(name), snapshot)
+
+
+def drop_unfinished(repository: icechunk.Repository, name: str) -> None:
+    """Delete the working branch of a pass, if there is one."""
+    if working_branch(name) in repository.list_branches():
+        repository.delete_branch(working_branch(name))
+
+
+def discard(path: str, name: str) -> None:
+    """Drop the unfinished pass of a name, if there is one; a publication that was cut short is finished."""
+    if unfinished(path, name) is not None:
+        drop_unfinished(open_repository(path), name)
+
+
+def show(repository: icechunk.Repository, name: str) -> str:
+    """Publish what was committed last to a working branch: tag it, set ``main`` to it, delete the branch.
+
+    It can be cut short anywhere, and done again. Returns the tag.
+    """
+    snapshot = repository.lookup_branch(working_branch(name))
+    tags = revisions_of(repository.list_tags(), name)
+    if not tags or repository.lookup_tag(tags[-1]) != snapshot:
+        tags.append(tag_of(name, len(tags)))
+        repository.create_tag(tags[-1], snapshot_id=snapshot)
+    repository.reset_branch("main", snapshot)
+    repository.delete_branch(working_branch(name))
+    return tags[-1]
