@@ -6,8 +6,10 @@ Run it with ``ETENDUE_TEST_DATA`` set to the folder of test data::
 
 No other package reads .i3 files, so the other side is a loop over the same bytes with Python's ``struct``.
 The frames of small public files are written again and again into one plain file. Prints CPU seconds (best of
-several): pulses by the way they are kept, with all that the source does to give them (checksums, keys, masks,
-columns); and the index of files with the same keys and objects of other sizes.
+several): pulses by the way they are kept, from a file that was not seen before to columns, with all that the
+source does to give them (index, keys, checksums, masks, columns), and with the engine around it, which also
+counts the rows of all other tables; how long the steps take; decoding alone; and the index of files with the
+same keys and objects of other sizes.
 """
 
 from __future__ import annotations
@@ -26,12 +28,12 @@ FILES = {
         "UncleanedInIcePulses",
         "I3SuperDST",
     ),
-    "simulation, 50 pulses an event": (
+    "simulation, 68 pulses an event": (
         "i3/oscNext_muongun_level3_v02_first_5_frames.i3.gz",
         "",
         "I3SuperDST",
     ),
-    "Gen2 simulation, 300 pulses an event": ("i3/upgrade_genie_step4", "SplitInIcePulsesCleaned", ""),
+    "Gen2 simulation, 125 pulses an event": ("i3/upgrade_genie_step4", "SplitInIcePulsesCleaned", ""),
 }
 
 
@@ -54,11 +56,20 @@ def events_again(name: str, into: Path) -> None:
 def read(path: Path, key: str) -> int:
     from etendue.neutrino.sources.icecube import IceCubeSource
 
+    os.utime(path)  # a new file, of which nothing is known
     source = IceCubeSource()
     scan = source.scan(str(path))
     names = ("string", "om", "pmt", "time", "charge", "width", "flags")
     columns = frozenset({f"{key}/{name}" for name in names} | {f"events/n_{key}"})
     return next(iter(source.read(scan, [(0, len(scan.rows["events"]))], columns))).rows(key)
+
+
+def collect(path: Path, key: str) -> int:
+    import etendue
+
+    os.utime(path)
+    _, tables = etendue.open(str(path)).columns(f"{key}/*").collect()
+    return len(tables[key]["time"])
 
 
 def read_with_struct(blobs: list[bytes]) -> int:
@@ -91,14 +102,46 @@ def pulses(folder: Path) -> None:
         events_again(name, path)
         for key in filter(None, (kept, packed)):
             n = read(path, key)
-            seconds = best(lambda path=path, key=key: read(path, key))
+            assert collect(path, key) == n
+            times = [best(lambda way=way, path=path, key=key: way(path, key), 9) for way in (read, collect)]
             loop = "-"
             if key == kept:
                 blobs = [frame.blob(key) for frame in read_frames(str(path)) if key in frame]
                 assert read_with_struct(blobs) == n
                 loop = f"{n / best(lambda blobs=blobs: read_with_struct(blobs), 3) / 1e6:.2f}"
-            rows.append([about, key, f"{n:,}", f"{n / seconds / 1e6:.1f}", loop])
-    table(["file", "pulses", "number", "etendue, Mpulse a CPU second", "struct, Mpulse a CPU second"], rows)
+            rows.append([about, key, f"{n:,}", *(f"{n / seconds / 1e6:.1f}" for seconds in times), loop])
+    table(["file", "pulses", "number", "source, Mpulse a CPU second", "with engine", "struct"], rows)
+
+
+def steps(folder: Path) -> None:
+    """What of a file goes where: the index and what is made of it, checksums; the rest is decoding."""
+    import numpy as np
+
+    from etendue.neutrino.sources.icecube import IceCubeSource
+    from etendue.neutrino.sources.icecube.frame_walk import FrameWalk
+
+    rows = []
+    for about, (name, kept, packed) in FILES.items():
+        path, key = folder / "again.i3", kept or packed
+        events_again(name, path)
+
+        def scan(path=path):
+            os.utime(path)
+            IceCubeSource().scan(str(path))
+
+        (frames,) = FrameWalk(str(path))
+        works = (
+            lambda path=path, key=key: read(path, key),
+            lambda path=path: list(FrameWalk(str(path))),
+            scan,
+            lambda frames=frames: frames.are_whole(np.arange(len(frames))),
+        )
+        whole, index, scanned, checksums = (1e3 * best(work, 9) for work in works)
+        facts = [about, key, f"{path.stat().st_size / 1e6:.0f}", f"{len(frames.objects):,}"]
+        times = (whole, index, scanned - index, checksums, whole - scanned - checksums)
+        rows.append([*facts, *(f"{time:.1f}" for time in times)])
+    header = ["file", "pulses", "MB", "objects", "all, ms", "index", "rest of the scan", "checksums", "rest"]
+    table(header, rows)
 
 
 def kernels(folder: Path) -> None:
@@ -152,6 +195,6 @@ def index(folder: Path) -> None:
 
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as name:
-        for part in (pulses, kernels, index):
+        for part in (pulses, steps, kernels, index):
             part(Path(name))
             print()

@@ -270,6 +270,18 @@ def tree(parents: list[int]) -> Blob:
     return blob
 
 
+def triggers(config_ids: list[int | None]) -> Blob:
+    """Triggers side by side, some without the number of their configuration."""
+    blob = Blob("I3TriggerHierarchy").pack("I", len(config_ids))
+    for config_id in config_ids:
+        blob.mark("I3Trigger", 1).pack("2d?", 100.0, 5.0, True).mark("TriggerKey", 1).pack("3i", 0, 1, 2)
+        blob.pack("?", config_id is not None)
+        if config_id is not None:
+            blob.pack("i", config_id)
+        blob.pack("I", 0)
+    return blob
+
+
 def geometry(modules: dict[tuple[int, int], tuple[float, float, float]]) -> Blob:
     blob = Blob("I3Geometry", 1).mark("I3OMGeoMap").mark(BASE).mark("map", 0, False).pack("I", len(modules))
     for key, where in modules.items():

@@ -320,6 +320,43 @@ def test_only_columns_asked_for_are_read(path):
     assert set(partition.tables["events"]) == {"fit_energy", "n_pulses"}
 
 
+def test_counts_do_not_depend_on_what_else_is_asked_for(path):
+    series = [([[1, 2], [], [3], []], [4, 5]), ([[], [1], [], []], [])]
+    _, whole = read(
+        path,
+        *(
+            i3.frame("Q", {"raw": i3.launches({(1, 2): series[:n]}), "tree": i3.tree([-1, 0, 0][:n])})
+            for n in range(3)
+        ),
+    )
+    counts = frozenset(
+        f"{table}/{name}" for table, columns in whole.tables.items() for name in columns if name[:2] == "n_"
+    ) - {"raw_atwd/n_samples", "raw_fadc/n_samples"}
+    assert {"events/n_raw", "raw/n_raw_atwd", "raw/n_raw_fadc", "events/n_tree"} <= counts
+    _, counted = i3.scan_and_read(path, columns=counts)
+    assert {f"{table}/{name}" for table, columns in counted.tables.items() for name in columns} == counts
+    for name in counts:
+        np.testing.assert_array_equal(counted[name], whole[name])
+
+
+def test_each_object_is_counted_once(tmp_path, monkeypatch):
+    frames = many_events(30)
+    monkeypatch.setattr("etendue.neutrino.sources.icecube.frame_walk.FILL", 2000)
+    for name, pack in (("a.i3", bytes), ("a.i3.zst", zstandard.compress)):
+        (tmp_path / name).write_bytes(b"".join(map(pack, frames)))
+        scan = i3.SOURCE.scan(str(tmp_path / name))
+        listed = scan.static["frame_objects"]
+        found = dict(zip(listed["name"].tolist(), listed["n_objects"].tolist(), strict=True))
+        assert found == {
+            "I3EventHeader": 30,
+            "pulses": 30,
+            "fit": 30,
+            "geometry/I3Geometry": 1,
+            "detector_status/x": 6,
+        }
+        assert scan.static["observation"]["n_frames"].tolist() == [len(frames)]
+
+
 def test_frames_one_by_one(path):
     write(path, *many_events(3))
     frames = read_frames(str(path))

@@ -11,7 +11,7 @@ import pytest
 import zstandard
 
 from etendue.dataflow.source import SourceError
-from etendue.neutrino.sources.icecube import frame_walk, frames, read_frames
+from etendue.neutrino.sources.icecube import decode, frame_walk, frames, read_frames
 
 from . import fuzz_icecube as fuzz
 from . import i3_files as i3
@@ -190,6 +190,30 @@ def test_objects_that_cannot_be_decoded_cost_their_event(broken, blobs, words):
     _, partition = i3.scan_and_read(path, "skip")
     assert partition["events/event_id"].tolist() == [0, 0, 1, 1]
     assert sum(failure.events_lost for failure in partition.failures) == 1
+
+
+def test_items_that_are_read_all_at_once_are_refused_where_they_end():
+    """Of items of 21 bytes, the first has two more: one too short for those is found by the last item."""
+    blob = i3.pulse_map({(1, 2, 0): [(float(i), 2.0, 3.0, 1) for i in range(5)]}).content
+    assert decode(blob).levels["pulses"]["time"].tolist() == [0.0, 1.0, 2.0, 3.0, 4.0]
+    for cut in (1, 2):
+        with pytest.raises(ValueError, match=f"byte {len(blob) - 17}: it ends before its last field"):
+            decode(blob[:-cut])
+    for cut in range(3, len(blob) - 8):
+        with pytest.raises(
+            ValueError, match=r"ends before its last field|no more items than|not decoded|of the type"
+        ):
+            decode(blob[:-cut])
+    with pytest.raises(ValueError, match="expected its end, found 1 bytes more"):
+        decode(blob + b"1")
+
+
+def test_an_object_at_fault_leaves_nothing_in_the_next(broken):
+    blobs = [i3.triggers([7, 8]).content[:-1], i3.triggers([None, 9]), i3.triggers([3])]
+    path = broken(b"".join(i3.frame("Q", {"fired": blob}) for blob in blobs))
+    _, partition = i3.scan_and_read(path, "skip")
+    assert partition["events/n_fired"].tolist() == [2, 1]
+    assert partition["fired/config_id"].tolist() == [0, 9, 3]
 
 
 def test_unions_of_one_another_end(broken):

@@ -1,12 +1,14 @@
 """IceCube's real files and messages: all is read, and as icetray read it."""
 
 import json
+import os
 import sqlite3
 
 import numpy as np
 import pytest
 
 from etendue.neutrino.sources.icecube import read_frames
+from etendue.neutrino.sources.icecube.events import EventWalk
 from etendue.neutrino.sources.icecube.launches import waveforms
 
 from . import i3_files as i3
@@ -132,3 +134,34 @@ def test_charge_stamps_are_the_waveforms_samples(shared):
             np.testing.assert_array_equal(around, stamps[fadc])
             n += len(around)
     assert n >= 19
+
+
+def particles(path, *energies):
+    """Write physics frames with a particle each."""
+    path.write_bytes(b"".join(i3.frame("P", {"fit": i3.particle(energy=energy)}) for energy in energies))
+
+
+def test_scan_and_read_share_one_index(tmp_path, monkeypatch):
+    path = tmp_path / "events.i3"
+    particles(path, 1.0, 2.0)
+    walks, walk = [], EventWalk.__iter__
+    monkeypatch.setattr(EventWalk, "__iter__", lambda self: walks.append(self.path) or walk(self))
+    i3.scan_and_read(path)
+    i3.scan_and_read(path)
+    assert walks == [str(path)]
+
+
+@pytest.mark.parametrize("in_place", [True, False])
+def test_no_index_of_a_file_that_was_changed(tmp_path, in_place):
+    """Changed in place at another time, or replaced by a file that has the same size and time."""
+    path = tmp_path / "events.i3"
+    particles(path, 1.0, 2.0)
+    _, partition = i3.scan_and_read(path)
+    assert partition["events/fit_energy"].tolist() == [1.0, 2.0]
+    time = path.stat().st_mtime_ns
+    new = path if in_place else path.with_suffix(".new")
+    particles(new, 3.0, 4.0)
+    os.utime(new, ns=(time, time + in_place))
+    new.rename(path)
+    _, partition = i3.scan_and_read(path)
+    assert partition["events/fit_energy"].tolist() == [3.0, 4.0]

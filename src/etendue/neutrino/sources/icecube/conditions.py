@@ -10,7 +10,7 @@ from etendue.neutrino.sources.icecube.contents import Content
 from etendue.neutrino.sources.icecube.decode import decode_blobs
 from etendue.neutrino.sources.icecube.events import ADVICE, Events
 from etendue.neutrino.sources.icecube.frame_walk import WRONG_CHECKSUM
-from etendue.neutrino.sources.icecube.objects import Blobs, FrameObjects
+from etendue.neutrino.sources.icecube.objects import Blobs
 from etendue.neutrino.sources.icecube.tables import (
     columns_of_level,
     in_degrees,
@@ -94,17 +94,13 @@ class Conditions:
         """
         if not self.contents or not len(events.others):
             return
-        whole = np.array([events.frames.is_whole(frame) for frame in events.others.tolist()])
+        whole = events.frames.are_whole(events.others)
         for frame in events.others[~whole].tolist():
-            self._fail(
-                events.frames.place(frame),
-                WRONG_CHECKSUM,
-            )
-        objects = FrameObjects(events.frames, 0, len(events.frames))
+            self._fail(events.frames.place(frame), WRONG_CHECKSUM)
         frames, valid_from = events.others[whole], events.valid_from[whole]
         for content in self.contents:
             mine = np.flatnonzero(events.frames.streams[frames] == ord(content.stream))
-            blobs = objects.of_frames(content.key, content.type, frames[mine])
+            blobs = events.objects.of_frames(content.key, content.type, frames[mine])
             if len(blobs):
                 self._decode(content, blobs, valid_from[mine][blobs.rows], events, frames[mine])
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
-from etendue.neutrino.sources.icecube.frames import decode_text, number_texts
-from etendue.neutrino.sources.icecube.layout import COUNT, ROWS, TEXT, Column, Layout
+from etendue.neutrino.sources.icecube.frames import MOST_NAMES, decode_text, number_texts
+from etendue.neutrino.sources.icecube.layout import COUNT, PLACE, ROWS, TEXT, Layout, Program
 from etendue.neutrino.sources.icecube.walk import Fault, walk
 
 
@@ -26,12 +27,15 @@ class Decoded:
         Rows of each other level that each row of the level above owns.
     faults : int64 array, shape (n, 3)
         Of each blob: `Fault`, place in the blob, what was found.
+    names : list of str
+        What the numbers of the numbered text column stand for.
     """
 
     layout: Layout
     levels: dict[str, dict[str, np.ndarray]]
     counts: dict[str, np.ndarray]
     faults: np.ndarray
+    names: list[str]
 
     def messages(self) -> Iterator[tuple[int, str]]:
         """What is wrong with which blobs, for people."""
@@ -45,6 +49,7 @@ def decode_blobs(
     starts: np.ndarray,
     stops: np.ndarray,
     wanted: frozenset[str] | None = None,
+    numbered: str = "",
 ) -> Decoded:
     """Decode blobs of one type.
 
@@ -58,54 +63,78 @@ def decode_blobs(
         Where each blob starts and ends.
     wanted : frozenset of str, optional
         Columns to keep, as ``level.name``.
+    numbered : str, optional
+        A column of texts to give as numbers among the distinct ones, which are made texts once.
     """
     program = layout.program(wanted)
-    n_bytes = int((stops - starts).sum())
-    least = np.array(program.least, dtype=np.int64)
-    capacity = n_bytes // least + 1
-    capacity[0] = len(starts)
-    sizes = [-(-column.itemsize * int(capacity[column.level]) // 8) * 8 for column in program.columns]
-    columns = np.cumsum([0, *sizes])
-    out = np.zeros(int(columns[-1]), dtype=np.uint8)  # where a fault or a flag leaves a field unwritten
-    n_rows = np.zeros(len(capacity), dtype=np.int64)
-    faults = np.zeros((len(starts), 3), dtype=np.int64)
-    name = np.frombuffer(layout.name.encode(), dtype=np.uint8)
-    fields = [(columns[column] if column >= 0 else -1, size) for column, size in program.fields]
-    walk(
-        data, starts, stops, name, np.array(program.operations, dtype=np.int64),
-        np.array([*fields, (-1, 0)], dtype=np.int64), len(program.classes), least, capacity,
-        out, columns, n_rows, faults,
-    )  # fmt: skip
+    out, columns, n_rows, faults = _walked(layout.name, program, data, starts, stops)
+    if program.has_gaps and faults[:, 0].any():
+        # What a blob at fault has left would show where the next lacks a field: once more without those.
+        good = np.where(faults[:, 0] == 0, stops, starts)
+        out, columns, n_rows, _ = _walked(layout.name, program, data, starts, good)
     levels: dict[str, dict[str, np.ndarray]] = {name: {} for name in program.levels}
-    counts = {}
+    counts, names = {}, []
     for column, start in zip(program.columns, columns.tolist(), strict=False):
         rows = int(n_rows[column.level])
         raw = out[start : start + rows * column.itemsize]
-        values = _column(column, raw, data)
+        level = program.levels[column.level]
         if column.dtype == ROWS:
+            counts[column.name] = raw.view(np.int64)
             if column.level == 0:
-                values[faults[:, 0] > 0] = 0
-            counts[column.name] = values
+                counts[column.name][faults[:, 0] > 0] = 0
+        elif column.dtype == PLACE:
+            continue
+        elif column.dtype == TEXT and f"{level}.{column.name}" == numbered:
+            names, levels[level][column.name] = distinct_texts(data, raw)
+        elif column.dtype == TEXT:
+            texts, number = distinct_texts(data, raw)
+            levels[level][column.name] = np.array([*texts, ""], dtype=np.dtypes.StringDType())[number]
         else:
-            levels[program.levels[column.level]][column.name] = values
-    return Decoded(layout, levels, counts, faults)
+            levels[level][column.name] = raw.view(np.int64 if column.dtype == COUNT else column.dtype)
+    return Decoded(layout, levels, counts, faults, names)
 
 
-def _column(column: Column, raw: np.ndarray, data: np.ndarray) -> np.ndarray:
-    if column.dtype in (COUNT, ROWS):
-        return raw.view(np.int64)
-    if column.dtype == TEXT:
-        names, number = distinct_texts(data, raw.view(np.int64).reshape(-1, 2))
-        return np.array([*names, ""], dtype=np.dtypes.StringDType())[number]
-    return raw.view(column.dtype)
+def _walked(
+    name: str, program: Program, data: np.ndarray, starts: np.ndarray, stops: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """All columns in one piece, where each starts, rows of each level, and faults; see `walk`."""
+    least = np.array(program.least, dtype=np.int64)
+    capacity = int((stops - starts).sum()) // least + 1
+    capacity[0] = len(starts)
+    sizes = [-(-column.itemsize * int(capacity[column.level]) // 8) * 8 for column in program.columns]
+    columns = np.cumsum([0, *sizes])
+    out = (np.zeros if program.has_gaps else np.empty)(int(columns[-1]), dtype=np.uint8)
+    for column, start, size in zip(program.columns, columns, sizes, strict=False):
+        if column.level == 0:
+            out[start : start + size] = 0  # the row of a blob at fault stays so
+    n_rows = np.zeros(len(capacity), dtype=np.int64)
+    faults = np.zeros((len(starts), 3), dtype=np.int64)
+    fields = [(columns[column] if column >= 0 else -1, size) for column, size in program.fields]
+    edges = np.cumsum([0, *(len(item.fields) for item in program.items)]).tolist()
+    items = [
+        (item.level, item.places, *edge) for item, edge in zip(program.items, pairwise(edges), strict=True)
+    ]
+    of_items = [(columns[column], *rest) for item in program.items for column, *rest in item.fields]
+    walk(
+        data, starts, stops, np.frombuffer(name.encode(), dtype=np.uint8), _rows_of(program.operations, 5),
+        _rows_of(fields, 2), _rows_of(items, 4), _rows_of(of_items, 3), len(program.classes), least, capacity,
+        out, columns, n_rows, faults,
+    )  # fmt: skip
+    return out, columns, n_rows, faults
 
 
-def distinct_texts(data: np.ndarray, places: np.ndarray) -> tuple[list[str], np.ndarray]:
-    """Texts that there are, and which one each place (start, length) holds."""
-    names = np.empty((len(places) + 1, 2), dtype=np.int64)
-    slots = np.full(1 << (2 * len(places) + 1).bit_length(), -1, dtype=np.int32)
+def _rows_of(numbers: Sequence[Sequence[int]], n_columns: int) -> np.ndarray:
+    return np.array(numbers, dtype=np.int64).reshape(-1, n_columns)
+
+
+def distinct_texts(data: np.ndarray, raw: np.ndarray) -> tuple[list[str], np.ndarray]:
+    """Texts that there are, and which one each of the places (start, length) in ``raw`` holds."""
+    places, most, n = raw.view(np.int64).reshape(-1, 2), MOST_NAMES, -1
     number = np.empty(len(places), dtype=np.int64)
-    n = number_texts(data, places, names, slots, number)
+    while n < 0:
+        names = np.empty((most, 2), dtype=np.int64)
+        n = number_texts(data, places, names, np.full(2 * most, -1, dtype=np.int32), number)
+        most *= 4
     return [decode_text(data, *place) for place in names[:n].tolist()], number
 
 

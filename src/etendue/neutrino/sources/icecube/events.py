@@ -6,16 +6,20 @@ that no physics frame follows. Frames of all other streams hold from the next ev
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
 
 import numpy as np
 
+from etendue.dataflow.packed import packing_of
 from etendue.dataflow.partition import Failure
 from etendue.dataflow.source import OnError, SourceError
 from etendue.neutrino.sources.icecube.frame_walk import Damage, FrameWalk
 from etendue.neutrino.sources.icecube.frames import Frames
 from etendue.neutrino.sources.icecube.messages import is_message, read_message
+from etendue.neutrino.sources.icecube.objects import FrameObjects
 
 _DAQ, _PHYSICS = ord("Q"), ord("P")
 ADVICE = "get the file anew, or leave out what cannot be read with on_error='skip'"
@@ -48,6 +52,11 @@ class Events:
 
     def __len__(self) -> int:
         return len(self.physics)
+
+    @cached_property
+    def objects(self) -> FrameObjects:
+        """The frames' objects by key and type."""
+        return FrameObjects(self.frames)
 
     def place(self, event: int) -> str:
         """Where an event is, for people."""
@@ -91,22 +100,23 @@ class EventWalk:
                     break
                 continue
             n_frames += len(found)
-            self._report(found)
+            self._report()
             frames = found if self._pending is None else self._pending.followed_by(found)
             starts = np.flatnonzero(frames.streams == _DAQ)
             complete = int(starts[-1]) if len(starts) and not frames.is_end else len(frames)
             if complete:
-                yield self._events(frames, complete)
+                yield self._events(frames, complete, False)
             # A large map of a whole file is kept as it is; only the event that goes on is copied.
             self._pending = frames.cut(complete, len(frames)) if complete < len(frames) else None
-        if self._pending is not None and not (self._damage and self.on_error == "raise"):
-            yield self._events(self._pending, len(self._pending))
-        self._report(None)
+        is_cut_off = bool(self._damage)
+        self._report()
+        if self._pending is not None:
+            yield self._events(self._pending, len(self._pending), is_cut_off)
         if n_frames == 0 and not self.failures:
             raise SourceError(self.path, "byte 0", "expected frames, found none: the file is empty")
 
-    def _events(self, frames: Frames, stop: int) -> Events:
-        """The events of the frames up to ``stop``."""
+    def _events(self, frames: Frames, stop: int, is_cut_off: bool) -> Events:
+        """The events of the frames up to ``stop``; ``is_cut_off`` says that damage follows them."""
         index = np.arange(stop)
         streams, damaged = frames.streams[:stop], frames.after_damage[:stop]
         latest = np.maximum.accumulate(np.where(streams == _DAQ, index, -1)) if stop else index
@@ -118,7 +128,7 @@ class EventWalk:
         self._lose(frames, physics[~known], "its DAQ frame cannot be read")
         physics, daq = physics[known], daq[known]
         alone = np.setdiff1d(np.flatnonzero(streams == _DAQ), daq)
-        follows = np.append(frames.after_damage, bool(self._damage))[alone + 1]
+        follows = np.append(frames.after_damage, is_cut_off)[alone + 1]
         self._lose(frames, alone[follows], "what follows it cannot be read")
         alone = alone[~follows]
         own = np.concatenate([physics, alone])
@@ -126,7 +136,7 @@ class EventWalk:
         own = own[order]
         others = np.flatnonzero((streams != _DAQ) & (streams != _PHYSICS))
         made = Events(
-            frames,
+            frames.up_to(stop),
             np.concatenate([physics, np.full(len(alone), -1)])[order],
             np.concatenate([daq, alone])[order],
             self.n_events,
@@ -140,7 +150,7 @@ class EventWalk:
         for frame in lost.tolist():
             self._fail(frames.place(frame), why, 1)
 
-    def _report(self, found: Frames | None) -> None:
+    def _report(self) -> None:
         for damage in self._damage:
             self._fail(f"byte {damage.offset} (after {self.n_events} events)", damage.message, 0)
         self._damage = []
@@ -149,3 +159,48 @@ class EventWalk:
         if self.on_error == "raise":
             raise SourceError(self.path, place, f"{message}; {ADVICE}", n_lost)
         self.failures.append(Failure(self.path, place, message, n_lost))
+
+
+@dataclass(frozen=True)
+class EventIndex:
+    """The events of a plain file, as far as they can be read, and what was found broken."""
+
+    events: list[Events]
+    failures: list[Failure]
+    n_events: int
+
+    def __iter__(self) -> Iterator[Events]:
+        return iter(self.events)
+
+
+def find_events(path: str, on_error: OnError) -> EventWalk | EventIndex:
+    """The events of a file: those of a plain one by an index, which a scan and all tasks of a process share.
+
+    Raises
+    ------
+    SourceError
+        As `EventWalk` does; if the file is plain, at once.
+    """
+    if not is_plain(path):
+        return EventWalk(path, on_error)
+    status = os.stat(path)
+    index = _indexed(path, status.st_size, status.st_mtime_ns, status.st_ino)
+    for failure in index.failures:
+        if on_error == "raise":
+            raise SourceError(path, failure.place, f"{failure.message}; {ADVICE}")
+    return index
+
+
+def is_plain(path: str) -> bool:
+    """Whether a file's frames are in it as they are: not packed, and not in a message."""
+    try:
+        return packing_of(path) is None and not is_message(path)
+    except OSError:
+        return False
+
+
+@lru_cache(maxsize=2)
+def _indexed(path: str, size: int, changed: int, number: int) -> EventIndex:
+    """The index of a file as it is now: if it is written again, it has another time or another number."""
+    walk = EventWalk(path, "skip")
+    return EventIndex(list(walk), walk.failures, walk.n_events)

@@ -11,10 +11,9 @@ from etendue.dataflow.source import SourceError
 from etendue.neutrino.sources.icecube.decode import Decoded, decode_blobs
 from etendue.neutrino.sources.icecube.events import ADVICE
 from etendue.neutrino.sources.icecube.frame_walk import WRONG_CHECKSUM, Damage, FrameWalk
-from etendue.neutrino.sources.icecube.frames import Frames
+from etendue.neutrino.sources.icecube.frames import Frames, decode_text, registered_name
 from etendue.neutrino.sources.icecube.layouts import LAYOUTS
 from etendue.neutrino.sources.icecube.messages import is_message, read_message
-from etendue.neutrino.sources.icecube.objects import registered_names
 from etendue.schema import Columns
 
 PARTICLE = "I3Particle"
@@ -60,22 +59,21 @@ class Frame:
 
     def type(self, key: str) -> str:
         """Name that an object's type is registered under."""
-        start, stop = self._place(key)
-        return _registered_name(self._frames.data, start, stop)
+        return self._place(key)[0]
 
     def blob(self, key: str) -> bytes:
         """Bytes of an object."""
-        start, stop = self._place(key)
+        _, start, stop = self._place(key)
         return self._frames.data[start:stop].tobytes()
 
     def decode(self, key: str) -> Decoded:
         """Columns of an object; see `decode`."""
         return decode(self.blob(key), self.type(key))
 
-    def _place(self, key: str) -> tuple[int, int]:
-        for known, _, start, stop in self._objects():
+    def _place(self, key: str) -> tuple[str, int, int]:
+        for known, *place in self._objects():
             if known == key:
-                return start, stop
+                return tuple(place)
         raise KeyError(f"frame {self.number} ({self.stop}) has no {key!r}; it has {self.keys()}")
 
 
@@ -120,9 +118,8 @@ def read_frames(path: str, check: bool = True) -> FrameIndex:
             n = sum(map(len, chunks))
             raise SourceError(path, f"byte {found.offset} (after {n} frames)", f"{found.message}; {ADVICE}")
         if check:
-            for frame in range(len(found)):
-                if not found.is_whole(frame):
-                    raise SourceError(path, found.place(frame), f"{WRONG_CHECKSUM}; {ADVICE}")
+            for frame in np.flatnonzero(~found.are_whole(np.arange(len(found)))).tolist():
+                raise SourceError(path, found.place(frame), f"{WRONG_CHECKSUM}; {ADVICE}")
         chunks.append(found)
     return FrameIndex(chunks)
 
@@ -150,7 +147,7 @@ def decode(blob: bytes, type: str = "") -> Decoded:
         If the type or a version of a class in it is not known, or the bytes are not such an object.
     """
     data = np.frombuffer(bytearray(blob), np.uint8)
-    name = type or _registered_name(data, 0, len(data))
+    name = type or decode_text(data, *registered_name(data, 0, len(data)))
     if name not in LAYOUTS:
         raise ValueError(
             f"objects of the type {name!r} are not decoded; there are {', '.join(sorted(LAYOUTS))}"
@@ -159,11 +156,6 @@ def decode(blob: bytes, type: str = "") -> Decoded:
     for _, message in decoded.messages():
         raise ValueError(message)
     return decoded
-
-
-def _registered_name(data: np.ndarray, start: int, stop: int) -> str:
-    names, number = registered_names(data, np.array([start]), np.array([stop]))
-    return names[number[0]]
 
 
 def read_particles(path: str) -> Columns:

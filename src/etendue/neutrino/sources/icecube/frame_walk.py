@@ -105,7 +105,8 @@ class FrameWalk:
                 self._names[text] = len(self._names)
                 self._texts.append(text)
         numbers = np.array([self._names[text] for text in texts] or [0], dtype=np.int64)
-        objects[:, :2] = numbers[objects[:, :2]]
+        for column in (0, 1):
+            objects[:, column] = numbers[objects[:, column]]
         after_damage = np.zeros(len(table), dtype=np.bool_)
         after_damage[:1] = self._damaged
         offset = table[:, 0] + self._offset

@@ -25,9 +25,13 @@ MOST_NAMES = 2048
 #: Bytes of a frame before its first object, and of the least object (three lengths).
 HEAD, LEAST_OBJECT = 15, 12
 _CHECKED_FROM = 10
+#: Least bytes of a blob's head: two marks, class number, length of the name of its type.
+BLOB_HEAD = 8
+#: Longest name of a type that is believed to be one.
+LONGEST = 512
 
 #: Why indexing stopped.
-FULL, MORE, NO_MAGIC, BAD_VERSION, TOO_LONG, BAD_CRC = range(6)
+FULL, MORE, NO_MAGIC, BAD_VERSION, TOO_LONG, BAD_CRC, DONE = range(7)
 
 
 @kernel
@@ -48,25 +52,34 @@ def _intern(data, start, length, names, slots, n_names):
 
     ``names`` holds the start and length of each.
     """
-    code = np.uint64(14695981039346656037)
-    for i in range(start, start + length):
-        code = (code ^ np.uint64(data[i])) * np.uint64(1099511628211)
+    code, end = np.uint64(length), start + length
+    for at in range(start, end - 3, 4):
+        code = (code ^ np.uint64(read_u32(data, at))) * np.uint64(0x9E3779B97F4A7C15)
+        code ^= code >> np.uint64(32)
+    for at in range(end - length % 4, end):
+        code = (code ^ np.uint64(data[at])) * np.uint64(0x9E3779B97F4A7C15)
+        code ^= code >> np.uint64(32)
     mask = slots.size - 1
     slot = np.int64(code & np.uint64(mask))
     while slots[slot] >= 0:
         name = slots[slot]
-        if names[name, 1] == length:
-            same = True
-            for i in range(length):
-                if data[names[name, 0] + i] != data[start + i]:
-                    same = False
-                    break
-            if same:
-                return name, n_names
+        if names[name, 1] == length and _is_same(data, names[name, 0], start, length):
+            return name, n_names
         slot = (slot + 1) & mask
     slots[slot] = n_names
     names[n_names, 0], names[n_names, 1] = start, length
     return n_names, n_names + 1
+
+
+@kernel
+def _is_same(data, one, other, length):
+    """Whether two stretches of bytes are equal."""
+    same = True
+    for i in range(0, length - 3, 4):
+        same &= read_u32(data, one + i) == read_u32(data, other + i)
+    for i in range(length - length % 4, length):
+        same &= data[one + i] == data[other + i]
+    return same
 
 
 @kernel
@@ -77,20 +90,22 @@ def number_texts(data, places, names, slots, number):
     ----------
     places : int64 array, shape (n, 2)
         Start and length of each text.
-    names : int64 array, shape (n + 1, 2)
+    names : int64 array, shape (m, 2)
         Output: start and length of each distinct text.
     slots : int32 array
-        Hash table of them; -1 where free. A power of two, larger than ``n``.
+        Hash table of them; -1 where free. A power of two, larger than ``m``.
     number : int64 array, shape (n,)
         Output: which of the distinct texts each is.
 
     Returns
     -------
     int
-        Distinct texts.
+        Distinct texts; -1 if there is no room for more.
     """
     n = 0
     for i in range(len(places)):
+        if n == len(names):
+            return -1
         number[i], n = _intern(data, places[i, 0], places[i, 1], names, slots, n)
     return n
 
@@ -98,6 +113,49 @@ def number_texts(data, places, names, slots, number):
 def decode_text(data: np.ndarray, start: int, length: int) -> str:
     """A text that is kept as UTF-8; bytes that are not, are shown by their codes."""
     return data[start : start + length].tobytes().decode(errors="backslashreplace")
+
+
+@kernel
+def _index_objects(data, at, n, max_frame, objects, names, slots, n_objects, n_names):
+    """Find the ``n`` objects of the frame that starts at ``at``; see `index_frames`.
+
+    Returns
+    -------
+    cursor, n_objects, n_names : int
+        Where they end, and how many there are now.
+    reason : int
+        ``DONE``, or why not.
+    """
+    cursor = at + HEAD
+    for _ in range(n):
+        if n_objects == len(objects) or n_names + 2 > len(names):
+            return cursor, n_objects, n_names, FULL
+        for part in range(3):
+            if cursor + 4 > data.size:
+                return cursor, n_objects, n_names, MORE
+            length = read_u32(data, cursor)
+            cursor += 4
+            if cursor + length - at > max_frame:
+                return cursor, n_objects, n_names, TOO_LONG
+            if cursor + length > data.size:
+                return cursor, n_objects, n_names, MORE
+            if part == 0:
+                objects[n_objects, 0], n_names = _intern(data, cursor, length, names, slots, n_names)
+            cursor += length
+        start, named = registered_name(data, cursor - length, cursor)
+        objects[n_objects, 1], n_names = _intern(data, start, named, names, slots, n_names)
+        objects[n_objects, 2], objects[n_objects, 3] = cursor - length, cursor
+        n_objects += 1
+    return cursor, n_objects, n_names, DONE
+
+
+@kernel
+def registered_name(data, start, stop):
+    """Where the name is, and its length, that the type of a blob is registered under; 0 if it has none."""
+    if stop - start < BLOB_HEAD or data[start] != 0 or data[start + 1] != 1:
+        return start, np.int64(0)
+    length = read_u32(data, start + 4)
+    return start + BLOB_HEAD, length if length <= min(stop - start - BLOB_HEAD, LONGEST) else np.int64(0)
 
 
 @kernel
@@ -115,7 +173,8 @@ def index_frames(data, at, max_frame, frames, objects, names, slots, counts):
     frames : int64 array, shape (n, 5)
         Output: start, end, first object, end of objects, stream.
     objects : int64 array, shape (m, 4)
-        Output: number of the key and of the type among ``names``; start and end of the blob.
+        Output: number among ``names`` of the key, and of the name that the type is registered under;
+        start and end of the blob.
     names : int64 array, shape (k, 2)
         Output: start and length of each new name.
     slots : int32 array
@@ -146,43 +205,22 @@ def index_frames(data, at, max_frame, frames, objects, names, slots, counts):
             reason = BAD_VERSION
             break
         n = read_u32(data, at + 11)
-        cursor = at + HEAD
+        if n * LEAST_OBJECT > max_frame:
+            reason = TOO_LONG
+            break
         first = n_objects
-        state = 0 if n * LEAST_OBJECT <= max_frame else TOO_LONG
-        done = 0
-        while state == 0 and done < n:
-            if n_objects == len(objects) or n_names + 2 > len(names):
-                state = -1
-                break
-            for part in range(3):
-                if cursor + 4 > data.size:
-                    state = MORE
-                    break
-                length = read_u32(data, cursor)
-                cursor += 4
-                if cursor + length - at > max_frame:
-                    state = TOO_LONG
-                    break
-                if cursor + length > data.size:
-                    state = MORE
-                    break
-                if part < 2:
-                    objects[n_objects, part], n_names = _intern(data, cursor, length, names, slots, n_names)
-                else:
-                    objects[n_objects, 2], objects[n_objects, 3] = cursor, cursor + length
-                cursor += length
-            if state == 0:
-                n_objects += 1
-                done += 1
-        if state == 0 and cursor + 4 > data.size:
-            state = MORE
-        if state != 0:
+        cursor, n_objects, n_names, reason = _index_objects(
+            data, at, n, max_frame, objects, names, slots, n_objects, n_names
+        )
+        if reason == DONE and cursor + 4 > data.size:
+            reason = MORE
+        if reason != DONE:
             n_objects = first
-            reason = FULL if state == -1 else state
             break
         frames[n_frames] = (at, cursor + 4, first, n_objects, np.int64(data[at + 10]))
         n_frames += 1
         at = cursor + 4
+        reason = FULL
     counts[0], counts[1], counts[2] = n_frames, n_objects, n_names
     return at, reason
 
@@ -236,17 +274,21 @@ class Frames:
         """Where a frame is, for people."""
         return f"frame {self.number + frame} ({self.stream(frame)}), byte {self.offset[frame]}"
 
+    def are_whole(self, frames: np.ndarray) -> np.ndarray:
+        """Of which of some frames the checksum is right; all their bytes are read."""
+        data = self.data[:]
+        data.flags.writeable = False  # as the checksum's function wants it, which then copies nothing
+        starts, ends = self.table[frames, 0] + _CHECKED_FROM, self.table[frames, 1] - 4
+        stored = data[ends[:, None] + np.arange(4)].view("<u4")[:, 0]
+        found = [
+            google_crc32c.extend(_INVERTED, data[start:end])
+            for start, end in zip(starts.tolist(), ends.tolist(), strict=True)
+        ]
+        return np.array(found, np.uint32) ^ np.uint32(_INVERTED) == stored
+
     def is_whole(self, frame: int) -> bool:
         """Whether a frame's checksum is right."""
-        start, end = self.table[frame, :2].tolist()
-        checked = self.data[start + _CHECKED_FROM : end - 4]
-        checked.flags.writeable = False  # as the checksum's function wants it, which then copies nothing
-        stored = int.from_bytes(self.data[end - 4 : end].tobytes(), "little")
-        return google_crc32c.extend(_INVERTED, checked) ^ _INVERTED == stored
-
-    def frames_of_objects(self) -> np.ndarray:
-        """Frame of each object."""
-        return np.repeat(np.arange(len(self)), self.table[:, 3] - self.table[:, 2])
+        return bool(self.are_whole(np.array([frame]))[0])
 
     def cut(self, first: int, stop: int) -> Frames:
         """Some of the frames, with bytes of their own."""
@@ -273,7 +315,7 @@ class Frames:
         return replace(
             self,
             table=self.table[:stop],
-            objects=self.objects[: self.table[stop, 2]],
+            objects=self.objects[: self.table[stop - 1, 3] if stop else 0],
             after_damage=self.after_damage[:stop],
             offset=self.offset[:stop],
         )
@@ -330,4 +372,6 @@ def find_frames(
         else:
             rows *= 4
     texts = [decode_text(data, *place) for place in names[:n_names].tolist()]
-    return table[:n_frames].copy(), objects[:n_objects].copy(), texts, int(end), int(reason)
+    table.resize((n_frames, 5), refcheck=False)  # in place: the rest is given back
+    objects.resize((n_objects, 4), refcheck=False)
+    return table, objects, texts, int(end), int(reason)

@@ -15,6 +15,8 @@ from etendue.neutrino.sources.icecube.decode import Decoded
 from etendue.schema import Columns, Table, variables
 
 LAUNCHES = "I3DOMLaunchSeriesMap"
+#: What their waveforms are counted by.
+COUNTED = frozenset(f"launches.n_samples_{channel}" for channel in (0, 1, 2, 3, "fadc"))
 #: Samples that the digitisers take at most.
 ATWD_SAMPLES, FADC_SAMPLES = 128, 256
 ATWD_CHANNELS = 4
@@ -96,7 +98,7 @@ def waveform_tables(name: str) -> list[Table]:
 
 
 def waveforms(decoded: Decoded) -> tuple[dict[str, tuple[Columns, np.ndarray]], np.ndarray]:
-    """Waveforms of all launches.
+    """Waveforms of all launches; without their words, only how many there are.
 
     Returns
     -------
@@ -106,7 +108,7 @@ def waveforms(decoded: Decoded) -> tuple[dict[str, tuple[Columns, np.ndarray]], 
         Whether all waveforms of the launch could be expanded.
     """
     launches = decoded.levels["launches"]
-    n_launches = len(launches["time"])
+    n_launches = len(launches["n_samples_fadc"])
     taken = np.stack([launches[f"n_samples_{channel}"] for channel in range(ATWD_CHANNELS)], axis=1)
     owner = owners(decoded.counts["atwd"])
     first = offsets(decoded.counts["atwd"])
@@ -123,11 +125,12 @@ def waveforms(decoded: Decoded) -> tuple[dict[str, tuple[Columns, np.ndarray]], 
 def _expanded(
     decoded: Decoded, level: str, n_samples: np.ndarray, most: int, owner: np.ndarray, n_launches: int
 ) -> tuple[tuple[Columns, np.ndarray], np.ndarray]:
+    there = n_samples > 0
+    counts, good = np.bincount(owner[there], minlength=n_launches), np.ones(n_launches, np.bool_)
+    if "word" not in decoded.levels[level]:
+        return ({}, counts), good
     samples = np.zeros((len(n_samples), most), np.uint16)
     ok = np.empty(len(n_samples), np.bool_)
     expand(decoded.levels[level]["word"], offsets(decoded.counts[level]), n_samples, samples, ok)
-    there = n_samples > 0
-    columns = {"n_samples": n_samples[there].astype(np.uint16), "waveform": samples[there]}
-    good = np.ones(n_launches, np.bool_)
     good[owner[~ok]] = False
-    return (columns, np.bincount(owner[there], minlength=n_launches)), good
+    return ({"n_samples": n_samples[there].astype(np.uint16), "waveform": samples[there]}, counts), good

@@ -18,6 +18,7 @@ from etendue.neutrino.sources.icecube.walk import Op
 TEXT = "text"
 COUNT = "count"
 ROWS = "rows"
+PLACE = "place"
 
 
 @dataclass(frozen=True)
@@ -135,14 +136,33 @@ class Column:
 
     name: str
     level: int
-    dtype: str  # of NumPy, or TEXT, COUNT (a number of 8 bytes), ROWS (the rows of the level of that name)
+    dtype: str  # of NumPy, or TEXT, COUNT and PLACE (8 bytes), ROWS (rows of the level of that name)
     units: str = ""
     about: str = ""
 
     @property
     def itemsize(self) -> int:
         """Bytes of a row as the walk writes it."""
-        return {TEXT: 16, COUNT: 8, ROWS: 8}.get(self.dtype) or np.dtype(self.dtype).itemsize
+        return {TEXT: 16, COUNT: 8, ROWS: 8, PLACE: 8}.get(self.dtype) or np.dtype(self.dtype).itemsize
+
+
+@dataclass(frozen=True)
+class Item:
+    """Items of one size, all numbers, whose places are noted and whose fields are copied afterwards.
+
+    Parameters
+    ----------
+    level : int
+        Their level.
+    places : int
+        The column of their places in the bytes.
+    fields : tuple of (column, place, bytes)
+        The columns that are wanted, and where their fields are in an item.
+    """
+
+    level: int
+    places: int
+    fields: tuple[tuple[int, int, int], ...]
 
 
 @dataclass
@@ -158,11 +178,17 @@ class Program:
     wanted: frozenset[str] | None = None
     operations: list[list[int]] = field(default_factory=list)
     fields: list[tuple[int, int]] = field(default_factory=list)
+    items: list[Item] = field(default_factory=list)
     columns: list[Column] = field(default_factory=list)
     levels: list[str] = field(default_factory=lambda: [""])
     parents: list[int] = field(default_factory=lambda: [-1])
     least: list[int] = field(default_factory=lambda: [1])
     classes: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def has_gaps(self) -> bool:
+        """Whether rows may lack fields, which are zero then."""
+        return any(op in (Op.FLAG, Op.UNLESS, Op.SWITCH, Op.NODES) for op, *_ in self.operations)
 
     def compile(self, node: Node, level: int = 0) -> int:
         """Add a node; returns the least bytes that it takes."""
@@ -234,13 +260,32 @@ class Program:
         inner, count = self._level(name, level)
         loop = self._emit(op, inner, 0, count, level)
         start = self._here()
+        together = self._emit(Op.ITEMS, inner) if not tree and _are_numbers(members) else None
         least = self._all(members, inner)
+        if together:
+            together[2:] = *self._item(inner, start + 1), len(self.operations) + 1
         if tree:
             self._emit(Op.BRANCH, inner, self._column(tree, inner, COUNT), count, level)
             least += 4
         self.least[inner] = least
         self._emit(Op.NEXT, inner, start)
         loop[2] = self._here()
+
+    def _item(self, level: int, start: int) -> tuple[int, int]:
+        """Column of places (-1 if no field is wanted) and bytes of items; operations from there read one."""
+        size, fields = 0, []
+        for op, *arguments in self.operations[start:]:
+            if op == Op.CLASS:
+                size += 4 * arguments[1]
+                continue
+            for column, width in self.fields[arguments[0] : arguments[0] + arguments[1]]:
+                if column >= 0:
+                    fields.append((column, size, width))
+                size += width
+        if not fields:
+            return -1, size
+        self.items.append(Item(level, self._column("", level, PLACE), tuple(fields)))
+        return self.items[-1].places, size
 
     def _tree(self, node: Tree, level: int) -> int:
         nodes = self._emit(Op.NODES)
@@ -256,7 +301,9 @@ class Program:
         inner, count = self._level(node.level, level)
         item = node.item
         self.least[inner] = np.dtype(item.dtype).itemsize
-        values = self._column(item.name, inner, item.dtype, item.units, item.about)
+        values = -1
+        if self._is_wanted(item.name, inner):
+            values = self._column(item.name, inner, item.dtype, item.units, item.about)
         self._emit(Op.RUN, inner, values, self.least[inner], int(node.packed))
         self._emit(Op.COUNTS, count, level)
         return 1 if node.packed else 4
@@ -303,6 +350,13 @@ class Program:
         for end in ends:
             end[1] = self._here()
         return 4
+
+
+def _are_numbers(nodes: tuple[Node, ...]) -> bool:
+    """Whether there is nothing else in the nodes, so that all items but the first take the same bytes."""
+    return all(
+        isinstance(node, Number) or (isinstance(node, Class) and _are_numbers(node.members)) for node in nodes
+    )
 
 
 @dataclass(frozen=True)

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
+from copy import copy
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
-from etendue.neutrino.sources.icecube.decode import distinct_texts
+from etendue.kernel import owners
 from etendue.neutrino.sources.icecube.frames import Frames
-from etendue.neutrino.sources.icecube.walk import HEAD
-
-#: Longest name of a type that is believed to be one.
-LONGEST = 512
 
 
 @dataclass(frozen=True)
@@ -45,51 +42,47 @@ class Blobs:
         return marks
 
 
-def registered_names(data: np.ndarray, starts: np.ndarray, stops: np.ndarray) -> tuple[list[str], np.ndarray]:
-    """Names of types that blobs start with, and which one each blob has; an empty name where it has none."""
-    length = np.zeros(len(starts), np.int64)
-    at = starts[stops - starts >= HEAD]
-    head = data[at[:, None] + np.arange(HEAD)]
-    named = head[:, 4:].copy().view("<u4")[:, 0].astype(np.int64)
-    named[(head[:, 0] != 0) | (head[:, 1] != 1)] = 0
-    length[stops - starts >= HEAD] = named
-    length[length > np.minimum(stops - starts - HEAD, LONGEST)] = 0
-    return distinct_texts(data, np.stack([np.minimum(starts + HEAD, stops), length], axis=1))
-
-
 class FrameObjects:
-    """The objects of some frames by key and type.
+    """The objects of frames by key and type, grouped once for all that is asked.
 
     Parameters
     ----------
     frames : Frames
         The frames.
-    first, stop : int
-        Which of them.
     """
 
-    def __init__(self, frames: Frames, first: int, stop: int) -> None:
-        self.frames, self.first = frames, first
-        self.n_frames = stop - first
-        table = frames.table[first:stop]
-        begin, end = (int(table[0, 2]), int(table[-1, 3])) if len(table) else (0, 0)
-        self._objects = frames.objects[begin:end]
-        self._frame = np.repeat(np.arange(len(table)), table[:, 3] - table[:, 2])
-        names, kind = registered_names(frames.data, self._objects[:, 2], self._objects[:, 3])
-        order = np.lexsort((self._frame, kind, self._objects[:, 0]))
-        pairs = np.stack([self._objects[order, 0], kind[order]], axis=1)
-        new = np.flatnonzero(np.diff(pairs, axis=0, prepend=-1).any(axis=1))
-        groups = np.split(order, new[1:]) if len(order) else []
+    def __init__(self, frames: Frames) -> None:
+        self._objects, self._data = frames.objects, frames.data
+        self._first, self._n_frames = 0, len(frames)
+        narrow = np.min_scalar_type(len(frames.names))  # of 16 bits or less: sorted by digits
+        key, kind = (self._objects[:, column].astype(narrow) for column in (0, 1))
+        self._order = np.lexsort((kind, key))  # of equal ones, frames stay in order
+        key, kind = key[self._order], kind[self._order]
+        self._frame = owners(frames.table[:, 3] - frames.table[:, 2])[self._order]
+        is_new = np.append(True, (key[1:] != key[:-1]) | (kind[1:] != kind[:-1]))[: len(key)]
+        edges = [*np.flatnonzero(is_new).tolist(), len(key)]
         self._groups = {
-            (frames.names[self._objects[group[0], 0]], names[kind[group[0]]]): group for group in groups
+            (frames.names[key[start]], frames.names[kind[start]]): slice(start, stop)
+            for start, stop in pairwise(edges)
         }
 
-    def kinds(self, streams: np.ndarray) -> Iterator[tuple[str, str, Counter[int]]]:
-        """Keys and types that there are, with how many there are in each stream."""
+    def within(self, first: int, stop: int) -> FrameObjects:
+        """The objects of some of the frames."""
+        part = copy(self)
+        part._first, part._n_frames = first, stop - first
+        return part
+
+    def kinds(self, streams: np.ndarray) -> Iterator[tuple[str, str, dict[int, int]]]:
+        """Keys and types that there are, with how many there are in each stream.
+
+        Parameters
+        ----------
+        streams : integer array
+            Stream of each frame.
+        """
         for (key, kind), group in self._groups.items():
-            of_stream = streams[self._frame[group]]
-            codes, counts = np.unique(of_stream, return_counts=True)
-            yield key, kind, Counter(dict(zip(codes.tolist(), counts.tolist(), strict=True)))
+            counts = np.bincount(streams[self._frame[group]])
+            yield key, kind, {code: int(counts[code]) for code in np.flatnonzero(counts).tolist()}
 
     def types(self, key: str) -> list[str]:
         """Types that objects of a key have."""
@@ -104,8 +97,8 @@ class FrameObjects:
             Frames of each event; negative where it has none.
         """
         # A frame that is not there is the last of those that hold nothing.
-        own = np.where(physics >= 0, physics - self.first, -1)
-        shared = np.where(daq >= 0, daq - self.first, -1)
+        own = np.where(physics >= 0, physics - self._first, -1)
+        shared = np.where(daq >= 0, daq - self._first, -1)
         mine = self._of_frames(key, kind)
         found = mine[own]
         hidden = found >= 0
@@ -118,17 +111,19 @@ class FrameObjects:
 
     def of_frames(self, key: str, kind: str, frames: np.ndarray) -> Blobs:
         """The object of each of some frames that has it."""
-        found = self._of_frames(key, kind)[frames - self.first]
+        found = self._of_frames(key, kind)[frames - self._first]
         rows = np.flatnonzero(found >= 0)
         return self._blobs(rows, found[rows])
 
     def _of_frames(self, key: str, kind: str) -> np.ndarray:
         """Object of each frame; -1 where it has none."""
-        found = np.full(self.n_frames + 1, -1, dtype=np.int64)  # one more, for frames that are not there
+        found = np.full(self._n_frames + 1, -1, dtype=np.int64)  # one more, for frames that are not there
         if (key, kind) in self._groups:
             group = self._groups[key, kind]
-            found[self._frame[group]] = group
+            frame = self._frame[group]
+            mine = slice(*np.searchsorted(frame, (self._first, self._first + self._n_frames)))
+            found[frame[mine] - self._first] = self._order[group][mine]
         return found
 
     def _blobs(self, rows: np.ndarray, found: np.ndarray) -> Blobs:
-        return Blobs(self.frames.data, rows, self._objects[found, 2].copy(), self._objects[found, 3].copy())
+        return Blobs(self._data, rows, self._objects[found, 2], self._objects[found, 3])

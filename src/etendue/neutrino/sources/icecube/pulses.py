@@ -8,8 +8,7 @@ import numpy as np
 
 from etendue.kernel import kernel, offsets, owners
 from etendue.neutrino.sources.icecube.decode import Decoded
-from etendue.neutrino.sources.icecube.superdst import MODULES, finish, sort_modules, unpack
-from etendue.schema import Columns
+from etendue.neutrino.sources.icecube.superdst import MODULES, NUMBER, count_pulses, sort_modules, unpack
 
 MODULE = ("string", "om", "pmt")
 PULSE = ("time", "charge", "width", "flags")
@@ -53,8 +52,7 @@ class PulseSeries:
 
     def columns(self, names: frozenset[str]) -> dict[str, np.ndarray]:
         """The named columns, one row a pulse."""
-        owner = owners(self.n_pulses) if names & set(MODULE) else None
-        modules = {name: self.modules[name][owner] for name in MODULE if name in names}
+        modules = {name: np.repeat(self.modules[name], self.n_pulses) for name in MODULE if name in names}
         return modules | {name: self.pulses[name] for name in PULSE if name in names}
 
 
@@ -77,62 +75,65 @@ def from_map(decoded: Decoded, events: np.ndarray, n_events: int) -> PulseSeries
     )
 
 
+@dataclass(frozen=True)
+class _Words:
+    """Words of super-DSTs, where those of each start, and what counting their pulses has found."""
+
+    stamps: np.ndarray
+    headers: np.ndarray
+    starts: dict[str, np.ndarray]
+    n_pulses: np.ndarray
+    first: np.ndarray
+    last: np.ndarray
+    ok: np.ndarray
+
+
+def _counted(decoded: Decoded) -> _Words:
+    stamps, headers = (decoded.levels[name]["value"] for name in ("stamps", "headers"))
+    starts = {name: offsets(counts) for name, counts in decoded.counts.items()}
+    n_pulses, first, last = np.empty((3, len(headers)), np.int64)
+    ok = np.empty(len(decoded.faults), np.bool_)
+    count_pulses(stamps, starts["stamps"], headers, starts["headers"], n_pulses, first, last, ok)
+    return _Words(stamps, headers, starts, n_pulses, first, last, ok)
+
+
 def superdst_counts(decoded: Decoded) -> tuple[np.ndarray, np.ndarray]:
     """Pulses of each super-DST, and whether its words fit together."""
-    _, _, n_pulses, ok = _unpacked(decoded)
-    return np.diff(offsets(n_pulses)[offsets(decoded.counts["headers"])]), ok
-
-
-def _unpacked(decoded: Decoded) -> tuple[Columns, Columns, np.ndarray, np.ndarray]:
-    """Modules and pulses of super-DSTs, pulses of each module, and which super-DSTs are whole."""
-    words = {name: decoded.levels[name]["value"] for name in ("stamps", "headers")}
-    starts = {name: offsets(decoded.counts[name]) for name in words}
-    n_headers, n_stamps = len(words["headers"]), len(words["stamps"])
-    modules = {"string": np.zeros(n_headers, np.int16), "om": np.zeros(n_headers, np.uint8)}
-    pulses = {
-        "time": np.empty(n_stamps),
-        "code": np.empty(n_stamps, np.int64),
-        "hlc": np.empty(n_stamps, np.bool_),
-    }
-    n_pulses, ok = np.zeros(n_headers, np.int64), np.empty(len(starts["headers"]) - 1, np.bool_)
-    n = unpack(
-        words["stamps"], starts["stamps"], words["headers"], starts["headers"],
-        *modules.values(), *pulses.values(), n_pulses, ok,
-    )  # fmt: skip
-    return modules, {name: values[:n] for name, values in pulses.items()}, n_pulses, ok
+    words = _counted(decoded)
+    return np.diff(offsets(words.n_pulses)[words.starts["headers"]]), words.ok
 
 
 def from_superdst(decoded: Decoded, events: np.ndarray, n_events: int) -> PulseSeries:
     """Series unpacked from super-DSTs, modules in the order of (string, om)."""
-    modules, kept, n_pulses, ok = _unpacked(decoded)
-    n = len(kept["time"])
-    starts = {name: offsets(decoded.counts[name]) for name in decoded.counts}
-    event = owners(decoded.counts["headers"])
-    number = (modules["string"].astype(np.uint16) * MODULES) + modules["om"]  # of 16 bits: sorted by digits
-    place, module, of_module = np.zeros((3, len(number)), np.int64)
-    late = np.zeros(len(number), np.bool_)
-    n_sorted = sort_modules(
-        np.argsort(number, kind="stable"), number, event, starts["headers"], ok, n_pulses, kept["time"],
-        place, module, of_module, late,
+    words = _counted(decoded)
+    headers, header_starts, n_pulses = words.headers, words.starts["headers"], words.n_pulses
+    place, module, of_module = np.empty((3, len(headers)), np.int64)
+    late, n_modules = np.zeros(len(headers), np.bool_), np.zeros(n_events, np.int64)
+    of_blob = np.empty(len(events), np.int64)
+    n_found = sort_modules(
+        headers, header_starts, words.ok, n_pulses, words.first, words.last,
+        place, module, of_module, late, of_blob,
     )  # fmt: skip
-    module, of_module, late = module[:n_sorted], of_module[:n_sorted], late[:n_sorted]
+    n_modules[events] = of_blob
+    module, of_module, late = module[:n_found], of_module[:n_found], late[:n_found]
+    n = int(n_pulses.sum())
     pulses = {"time": np.empty(n), "charge": np.empty(n, np.float32)}
     pulses |= {"width": np.empty(n, np.float32), "flags": np.empty(n, np.uint8)}
     widths = [f"widths_{i}" for i in range(4)]
-    finish(
-        starts["headers"], modules["om"], n_pulses, place, *kept.values(),
+    unpack(
+        words.stamps, words.starts["stamps"], headers, header_starts, n_pulses, place,
         tuple(decoded.levels[name]["value"] for name in widths),
-        np.stack([starts[name] for name in widths]), *pulses.values(),
+        np.stack([words.starts[name] for name in widths]), *pulses.values(),
     )  # fmt: skip
-    faults = {int(events[blob]): message for blob, message in decoded.messages()}
-    faults |= {int(events[i]): "I3SuperDST: its words do not fit together" for i in np.flatnonzero(~ok)}
     if late.any():
         some, by_time = _by_time(pulses["time"], of_module, late)
         for values in pulses.values():
             values[some] = values[by_time]
-    modules = {name: values[module] for name, values in modules.items()}
-    modules |= {"pmt": np.zeros(len(module), np.uint8)}
-    n_modules = np.bincount(events[event[module]], minlength=n_events)
+    number = headers[module] & NUMBER
+    modules = {"string": (number // MODULES).astype(np.int16), "om": (number % MODULES + 1).astype(np.uint8)}
+    modules |= {"pmt": np.zeros(n_found, np.uint8)}
+    faults = {int(events[blob]): message for blob, message in decoded.messages()}
+    faults |= {int(events[i]): "I3SuperDST: its words do not fit together" for i in np.flatnonzero(~words.ok)}
     return PulseSeries(_marked(events, n_events), n_modules, modules, of_module, pulses, faults)
 
 

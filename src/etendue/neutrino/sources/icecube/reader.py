@@ -6,18 +6,19 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from etendue.kernel import owners
+from etendue.kernel import offsets, owners
 from etendue.neutrino.sources.icecube.contents import HEADER, PULSES, Content
 from etendue.neutrino.sources.icecube.decode import Decoded, decode_blobs
 from etendue.neutrino.sources.icecube.events import Events
 from etendue.neutrino.sources.icecube.frame_walk import WRONG_CHECKSUM
-from etendue.neutrino.sources.icecube.launches import LAUNCHES, waveforms
+from etendue.neutrino.sources.icecube.launches import COUNTED, LAUNCHES, waveforms
 from etendue.neutrino.sources.icecube.layout import TEXT
 from etendue.neutrino.sources.icecube.layouts import LAYOUTS
-from etendue.neutrino.sources.icecube.objects import Blobs, FrameObjects
+from etendue.neutrino.sources.icecube.objects import Blobs
 from etendue.neutrino.sources.icecube.pulses import MODULE, PULSE
 from etendue.neutrino.sources.icecube.series import SeriesReader
 from etendue.neutrino.sources.icecube.tables import (
+    ENTRY,
     NAMED,
     PARENT,
     TREES,
@@ -73,7 +74,7 @@ class EventReader:
         used = np.concatenate([self.physics, self.daq])
         used = used[used >= 0]
         low, high = (int(used.min()), int(used.max()) + 1) if len(used) else (0, 0)
-        self.objects = FrameObjects(events.frames, low, high)
+        self.objects = events.objects.within(low, high)
         self.contents = list(contents)
         self.faults: dict[int, str] = {}
         self.tables: dict[str, Columns] = {
@@ -117,13 +118,11 @@ class EventReader:
 
     def _check_frames(self) -> None:
         """Note the events whose frames are not what was written."""
-        whole: dict[int, bool] = {-1: True}
-        for event, pair in enumerate(zip(self.physics.tolist(), self.daq.tolist(), strict=True)):
-            for frame in pair:
-                if frame not in whole:
-                    whole[frame] = self.events.frames.is_whole(frame)
-                if not whole[frame]:
-                    self.faults[event] = WRONG_CHECKSUM
+        used, places = np.unique([self.physics, self.daq], return_inverse=True)
+        whole = np.append(self.events.frames.are_whole(used[used >= 0]), True)  # and those that are not there
+        places = places.reshape(2, -1) - np.count_nonzero(used < 0)
+        for event in np.flatnonzero(~whole[places].all(axis=0)).tolist():
+            self.faults[event] = WRONG_CHECKSUM
 
     def _fault(self, blobs: Blobs, decoded: Decoded) -> None:
         for blob, message in decoded.messages():
@@ -163,9 +162,13 @@ class EventReader:
         tables = () if content.type in NAMED else row_levels(layout)
         if not wanted and not tables:
             return
-        if content.type in TREES or content.type == LAUNCHES:
-            wanted = None  # the rest follows from all that there is
-        decoded = decode_blobs(layout, blobs.data, blobs.starts, blobs.stops, wanted)
+        if content.type == LAUNCHES:
+            wanted |= COUNTED
+        if self._takes_all(content):
+            wanted = None
+        decoded = decode_blobs(
+            layout, blobs.data, blobs.starts, blobs.stops, wanted, ENTRY if content.type in NAMED else ""
+        )
         self._fault(blobs, decoded)
         for column in columns_of_level(layout, 0):
             if column.name in decoded.levels[""]:
@@ -178,7 +181,7 @@ class EventReader:
         if content.type == LAUNCHES:
             tables = tables[:1]
             self._waveforms(content, blobs, decoded)
-        if content.type in TREES:
+        if content.type in TREES and self._takes_all(content):
             self._parents(content, blobs, decoded)
         for rows in tables:
             name = f"{content.name}{rows.suffix}"
@@ -191,6 +194,13 @@ class EventReader:
                 for column in columns_of_level(layout, level):
                     if column.name in columns:
                         self._put(name, column.name, in_degrees(column, columns[column.name]))
+
+    def _takes_all(self, content: Content) -> bool:
+        """Whether columns are wanted that follow from all that there is in an object."""
+        made = (f"{content.name}_atwd/", f"{content.name}_fadc/")
+        if content.type == LAUNCHES:
+            return any(name.startswith(made) and "/n_" not in name for name in self._columns)
+        return content.type in TREES and f"{content.name}/{PARENT}" in self._columns
 
     def _waveforms(self, content: Content, blobs: Blobs, decoded: Decoded) -> None:
         tables, good = waveforms(decoded)
@@ -238,17 +248,16 @@ class EventReader:
     def _entries(self, content: Content, blobs: Blobs, decoded: Decoded) -> None:
         """Named entries, each of which becomes a column."""
         entries = decoded.levels["entries"]
-        event = blobs.rows[np.repeat(np.arange(len(blobs)), decoded.counts["entries"])]
-        names, number = np.unique(entries["key"], return_inverse=True) if len(event) else ([], event)
-        order = np.argsort(number, kind="stable")
-        parts = (
-            np.split(order, np.cumsum(np.bincount(number, minlength=len(names)))[:-1]) if len(names) else []
-        )
-        for name, part in zip(names, parts, strict=True):
-            for column in columns_of_level(content.layout, content.layout.program().levels.index("entries")):
+        event = blobs.rows[owners(decoded.counts["entries"])]
+        order = np.argsort(entries["key"], kind="stable")
+        edges = offsets(np.bincount(entries["key"], minlength=len(decoded.names)))
+        level = content.layout.program().levels.index("entries")
+        for name, number in sorted(zip(decoded.names, range(len(decoded.names)), strict=True)):
+            part = order[edges[number] : edges[number + 1]]
+            for column in columns_of_level(content.layout, level):
                 if column.dtype != TEXT:
                     values = scattered(entries[column.name][part], event[part], self.n_events)
-                    self._put("events", event_name(content, entry_name(str(name), column.name)), values)
+                    self._put("events", event_name(content, entry_name(name, column.name)), values)
 
     def _pulses(self, content: Content) -> None:
         """A pulse series; if only the number of pulses is wanted, no mask is compared with its source."""

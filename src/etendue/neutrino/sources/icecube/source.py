@@ -6,11 +6,9 @@ import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 
 import numpy as np
 
-from etendue.dataflow.packed import packing_of
 from etendue.dataflow.partition import Failure, Partition
 from etendue.dataflow.source import OnError, Scan, SourceError
 from etendue.neutrino.sources.icecube.conditions import Conditions
@@ -23,14 +21,22 @@ from etendue.neutrino.sources.icecube.contents import (
     name_contents,
 )
 from etendue.neutrino.sources.icecube.decode import decode_blobs
-from etendue.neutrino.sources.icecube.events import ADVICE, Events, EventWalk
+from etendue.neutrino.sources.icecube.events import ADVICE, Events, find_events, is_plain
+from etendue.neutrino.sources.icecube.layouts import LAYOUTS
 from etendue.neutrino.sources.icecube.messages import is_message
 from etendue.neutrino.sources.icecube.objects import FrameObjects
 from etendue.neutrino.sources.icecube.provenance import TABLE as JOBS
 from etendue.neutrino.sources.icecube.provenance import TRAY_INFO, jobs
 from etendue.neutrino.sources.icecube.reader import EventReader
 from etendue.neutrino.sources.icecube.stream import is_i3
-from etendue.neutrino.sources.icecube.tables import NAMED, event_variables, no_values, row_levels, row_tables
+from etendue.neutrino.sources.icecube.tables import (
+    ENTRY,
+    NAMED,
+    event_variables,
+    no_values,
+    row_levels,
+    row_tables,
+)
 from etendue.schema import Columns, Schema, Table
 
 _CHANGED = "the file is not what it was when it was scanned; scan it anew"
@@ -63,7 +69,7 @@ class IceCubeSource:
         SourceError
             If the file has no frames, or is damaged and ``on_error`` is ``raise``.
         """
-        walk = EventWalk(path, on_error)
+        walk = find_events(path, on_error)
         look = _Look()
         for events in walk:
             look.add(events)
@@ -75,7 +81,7 @@ class IceCubeSource:
             schema=_schema(contents, entries),
             static=_static(path, contents, look),
             rows=look.rows(contents, walk.n_events),
-            splittable=_is_plain(path),
+            splittable=is_plain(path),
             size=os.path.getsize(path),
             failures=tuple(walk.failures),
         )
@@ -100,13 +106,13 @@ class _Look:
     counts: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     n_frames: int = 0
     jobs: dict[str, Columns] = field(default_factory=dict)
-    _entries: dict[tuple[str, str], dict[str, None]] = field(default_factory=dict)
+    _entries: dict[tuple[str, str], set[str]] = field(default_factory=dict)
     _bytes: dict[tuple[str, str], list[tuple[np.ndarray, np.ndarray]]] = field(default_factory=dict)
 
     def add(self, events: Events) -> None:
         """Note what some events, and the frames between them, hold."""
         frames = events.frames
-        objects = FrameObjects(frames, 0, len(frames))
+        objects = events.objects
         self.n_frames = frames.number + len(frames)
         others = events.others
         streams = np.where(np.isin(np.arange(len(frames)), others), frames.streams, ord("P"))
@@ -125,12 +131,9 @@ class _Look:
         lengths = blobs.stops - blobs.starts
         self._bytes.setdefault((key, kind), []).append((blobs.rows + events.first, lengths))
         if kind in NAMED:
-            content = Content("P", key, kind, "", 0)
-            decoded = decode_blobs(
-                content.layout, blobs.data, blobs.starts, blobs.stops, frozenset({"entries.key"})
-            )
-            names = np.unique(decoded.levels["entries"]["key"])
-            self._entries.setdefault((key, kind), {}).update(dict.fromkeys(map(str, names)))
+            layout = LAYOUTS[kind]
+            decoded = decode_blobs(layout, blobs.data, blobs.starts, blobs.stops, frozenset(), ENTRY)
+            self._entries.setdefault((key, kind), set()).update(decoded.names)
 
     def entries(self, content: Content) -> list[str]:
         """Names of the entries that become columns of their own."""
@@ -215,17 +218,6 @@ def _no_rows(schema: Schema, columns: frozenset[str]) -> dict[str, Columns]:
     }
 
 
-def _is_plain(path: str) -> bool:
-    return packing_of(path) is None and not is_message(path)
-
-
-@lru_cache(maxsize=2)
-def _indexed(path: str, size: int, changed: int) -> tuple[list[Events], list[Failure], int]:
-    """Events of a plain file, which all tasks of a process share; broken stretches are noted."""
-    walk = EventWalk(path, "skip")
-    return list(walk), walk.failures, walk.n_events
-
-
 class _Reader:
     """One pass through a file, which gives its partitions in turn."""
 
@@ -239,18 +231,9 @@ class _Reader:
             )
         ]
         self.conditions = Conditions(scan.path, self.contents, scan.schema, on_error)
-        self._events = self._walk()
+        self._events = iter(find_events(scan.path, on_error))
         self._current: Events | None = None
         self.n_events = 0
-
-    def _walk(self) -> Iterator[Events]:
-        if not self.scan.splittable:
-            return iter(EventWalk(self.scan.path, self.on_error))
-        status = os.stat(self.scan.path)
-        events, failures, _ = _indexed(self.scan.path, status.st_size, status.st_mtime_ns)
-        if failures and self.on_error == "raise":
-            raise SourceError(self.scan.path, failures[0].place, f"{failures[0].message}; {ADVICE}")
-        return iter(events)
 
     def partition(self, number: int, first: int, stop: int) -> Partition:
         """The events from ``first`` up to ``stop``, with the conditions that are new in them."""

@@ -20,8 +20,8 @@ CHARGE_STEP = 0.05
 FIRST_TIME, TIME, CHARGE, WORD = 2047, 255, 63, 0xFFFF
 #: First module number on a string that is IceTop's.
 ICETOP = 61
-#: Modules that a number has room for on a string.
-MODULES = 64
+#: Modules that a number has room for on a string, strings that it has room for, and its bits of a header.
+MODULES, STRINGS, NUMBER = 64, 128, 0x1FFF
 #: Bits of pulses' flags.
 LOCAL_COINCIDENCE, ATWD, FADC = 1, 2, 4
 #: Width from which on a pulse was seen by the FADC only, in ns.
@@ -29,8 +29,28 @@ FADC_WIDTH = 8
 
 
 @kernel
-def unpack(stamps, stamp_starts, headers, header_starts, string, om, time, code, hlc, n_pulses, ok):
-    """Unpack the modules and pulses of many events, in the order in which they are kept.
+def _read_stamp(stamps, word, end, header, is_first, is_icetop):
+    """The pulse whose stamp is at ``word``: its time's step, its charge's code, and where the next one is."""
+    step, code = np.int64(stamps[word] & 0xFF), np.int64((stamps[word] >> 8) & 0x3F)
+    if is_first:
+        step += np.int64(header >> 13) << 8
+    word += 1
+    more = step == (FIRST_TIME if is_first else TIME)
+    while more and word < end:
+        step += stamps[word]
+        more = stamps[word] == WORD
+        word += 1
+    more = code == CHARGE and not is_icetop
+    while more and word < end:
+        code += stamps[word]
+        more = stamps[word] == WORD
+        word += 1
+    return step, code, word
+
+
+@kernel
+def count_pulses(stamps, stamp_starts, headers, header_starts, n_pulses, first, last, ok):
+    """Count the pulses of each module, and look whether all words fit together.
 
     Parameters
     ----------
@@ -38,134 +58,110 @@ def unpack(stamps, stamp_starts, headers, header_starts, string, om, time, code,
         Words of all events.
     stamp_starts, header_starts : int64 array, shape (n + 1,)
         First word of each event, and the end.
-    string, om : int16, uint8 array, shape (n_headers,)
-        Output: module of each header.
-    time, code : float64, int64 array, shape (n_stamps,)
-        Output: of each pulse its time in ns and its charge's code.
-    hlc : bool array, shape (n_stamps,)
-        Output: whether the pulse is in local coincidence.
     n_pulses : int64 array, shape (n_headers,)
         Output: pulses of each header.
+    first, last : int64 array, shape (n_headers,)
+        Output: time of the first and of the last of them, in ns.
     ok : bool array, shape (n,)
         Output: false where an event's words do not fit together; it has no pulses then.
-
-    Returns
-    -------
-    int
-        Number of pulses.
     """
-    n = 0
     for event in range(ok.size):
         word, end = stamp_starts[event], stamp_starts[event + 1]
-        before, module_time = n, ORIGIN
+        module_time = ORIGIN
         ok[event] = True
-        for header in range(header_starts[event], header_starts[event + 1]):
-            number = headers[header] & 0x1FFF
-            string[header] = number // MODULES
-            om[header] = number % MODULES + 1
-            last, first = True, True
-            since = module_time
-            while True:
-                if word >= end:
-                    last = False
-                    break
-                stamp = stamps[word]
-                word += 1
-                step = np.int64(stamp & 0xFF)
-                charge = np.int64((stamp >> 8) & 0x3F)
-                if first:
-                    step += np.int64(headers[header] >> 13) << 8
-                more = step == (FIRST_TIME if first else TIME)
-                while more and word < end:
-                    step += stamps[word]
-                    more = stamps[word] == WORD
-                    word += 1
-                more = charge == CHARGE and om[header] < ICETOP
-                while more and word < end:
-                    charge += stamps[word]
-                    more = stamps[word] == WORD
-                    word += 1
+        for k in range(header_starts[event], header_starts[event + 1]):
+            is_icetop = headers[k] % MODULES + 1 >= ICETOP
+            since, is_last = module_time, False
+            n_pulses[k] = 0
+            while word < end and not is_last:
+                is_last = stamps[word] >> 15 == 1
+                step, _, word = _read_stamp(stamps, word, end, headers[k], n_pulses[k] == 0, is_icetop)
                 since += step
-                if first:
+                if n_pulses[k] == 0:
                     module_time = since
-                first = False
-                time[n], code[n], hlc[n] = since, charge, (stamp >> 14) & 1
-                n_pulses[header] += 1
-                n += 1
-                if stamp >> 15:
-                    break
-            if not last:
+                n_pulses[k] += 1
+            first[k], last[k] = module_time, since
+            if not is_last:
                 ok[event] = False
                 break
-        if word != end:
+        if word != end or not ok[event]:
             ok[event] = False
-        if not ok[event]:
-            n = before
             n_pulses[header_starts[event] : header_starts[event + 1]] = 0
-    return n
+
+
+@kernel
+def _sort_by_digit(headers, shift, n_digits, order, start, stop, into):
+    """Sort modules by some bits of their headers; those whose bits are equal keep their order."""
+    free = np.zeros(n_digits + 1, np.int64)
+    for i in range(start, stop):
+        free[((headers[order[i]] >> shift) & (n_digits - 1)) + 1] += 1
+    for digit in range(n_digits):
+        free[digit + 1] += free[digit]
+    for i in range(start, stop):
+        digit = (headers[order[i]] >> shift) & (n_digits - 1)
+        into[start + free[digit]] = order[i]
+        free[digit] += 1
 
 
 @kernel
 def sort_modules(
-    by_number, number, event, header_starts, ok, n_pulses, since, place, module, of_module, late
-):
+    headers, header_starts, ok, n_pulses, first, last, place, module, of_module, late, n_modules
+):  # fmt: skip
     """Find where pulses go when the modules of each event stand in the order of their numbers.
 
     A module may occur more than once: its pulses then stand together.
 
     Parameters
     ----------
-    by_number : int64 array, shape (n_headers,)
-        All modules in the order of their numbers; equal ones as they are kept.
-    number, event : uint16, int64 array, shape (n_headers,)
-        Number and event of each.
+    headers : uint16 array
+        Words of all events, with the modules' numbers.
     header_starts : int64 array, shape (n + 1,)
         First module of each event, and the end.
     ok : bool array, shape (n,)
         Events whose modules are wanted.
-    n_pulses : int64 array, shape (n_headers,)
-        Pulses of each module; at least one where the event is wanted.
-    since : float64 array
-        Time of each pulse, as kept.
+    n_pulses, first, last : int64 array, shape (n_headers,)
+        Pulses of each module, and when the first and the last of them are.
     place : int64 array, shape (n_headers,)
         Output: where the first pulse of each module goes.
     module, of_module : int64 array, shape (n_headers,)
         Output: modules in their new order, each once, and the pulses of each.
     late : bool array, shape (n_headers,)
         Output: whether those are not in order of time. False before.
+    n_modules : int64 array, shape (n,)
+        Output: modules of each event, each once.
 
     Returns
     -------
     int
-        Number of modules.
+        All of them.
     """
-    order, free = np.empty_like(by_number), header_starts.copy()
-    for header in by_number:
-        order[free[event[header]]] = header
-        free[event[header]] += 1
-    starts = np.zeros(n_pulses.size + 1, np.int64)
-    starts[1:] = np.cumsum(n_pulses)
-    n, n_modules, before = 0, 0, -1
-    for header in order:
-        if not ok[event[header]]:
-            continue
-        if before >= 0 and event[header] == event[before] and number[header] == number[before]:
-            late[n_modules - 1] |= since[starts[header]] < since[starts[before + 1] - 1]
-            of_module[n_modules - 1] += n_pulses[header]
-        else:
-            module[n_modules], of_module[n_modules] = header, n_pulses[header]
-            n_modules += 1
-        place[header] = n
-        n += n_pulses[header]
-        before = header
-    return n_modules
+    order, spare = np.arange(headers.size), np.empty(headers.size, np.int64)
+    n, n_found = 0, 0
+    for event in range(ok.size):
+        n_modules[event] = -n_found
+        start, stop = header_starts[event], header_starts[event + 1] if ok[event] else header_starts[event]
+        _sort_by_digit(headers, 0, MODULES, order, start, stop, spare)
+        _sort_by_digit(headers, 6, STRINGS, spare, start, stop, order)
+        for i in range(start, stop):
+            k = order[i]
+            if i > start and (headers[k] ^ headers[order[i - 1]]) & NUMBER == 0:
+                late[n_found - 1] |= first[k] < last[order[i - 1]]
+                of_module[n_found - 1] += n_pulses[k]
+            else:
+                module[n_found], of_module[n_found] = k, n_pulses[k]
+                n_found += 1
+            place[k] = n
+            n += n_pulses[k]
+        n_modules[event] += n_found
+    return n_found
 
 
 @kernel
-def finish(
-    header_starts, om, n_pulses, place, since, code, hlc, runs, run_starts, time, charge, width, flags
+def unpack(
+    stamps, stamp_starts, headers, header_starts, n_pulses, place, runs, run_starts,
+    time, charge, width, flags,
 ):  # fmt: skip
-    """Pulses with all their columns, modules in another order.
+    """Unpack pulses to their places, with all their columns.
 
     Widths are kept apart, as runs of equal ones, for four kinds of pulses: outside local coincidence and in
     it, of the ice and then of IceTop. A byte holds a width's code in its lower four bits and the run's length
@@ -174,14 +170,12 @@ def finish(
 
     Parameters
     ----------
-    header_starts : int64 array, shape (n + 1,)
-        First module of each event, and the end.
-    om : uint8 array, shape (n_headers,)
-        Number of each module on its string.
+    stamps, headers : uint16 array
+        Words of all events.
+    stamp_starts, header_starts : int64 array, shape (n + 1,)
+        First word of each event, and the end.
     n_pulses, place : int64 array, shape (n_headers,)
         Pulses of each module, and where they go.
-    since, code, hlc : float64, int64, bool array
-        Of each pulse, as kept: time, charge's code, whether it is in local coincidence.
     runs : tuple of four uint8 arrays
         Runs of widths of all events, of each kind.
     run_starts : int64 array, shape (4, n + 1)
@@ -191,29 +185,35 @@ def finish(
     """
     left, value = np.zeros(4, np.int64), np.ones(4, np.float32)
     run, stop = np.zeros(4, np.int64), np.zeros(4, np.int64)
-    k = 0
     for event in range(header_starts.size - 1):
+        word, end = stamp_starts[event], stamp_starts[event + 1]
+        module_time = ORIGIN
         for kind in range(4):
             left[kind] = 0
             run[kind], stop[kind] = run_starts[kind, event], run_starts[kind, event + 1]
-        for header in range(header_starts[event], header_starts[event + 1]):
-            icetop = om[header] >= ICETOP
-            for to in range(place[header], place[header] + n_pulses[header]):
-                kind = 2 * icetop + hlc[k]
+        for k in range(header_starts[event], header_starts[event + 1]):
+            is_icetop = headers[k] % MODULES + 1 >= ICETOP
+            since, first = module_time, place[k]
+            for to in range(first, first + n_pulses[k]):
+                hlc = (stamps[word] >> 14) & 1
+                step, code, word = _read_stamp(stamps, word, end, headers[k], to == first, is_icetop)
+                since += step
+                if to == first:
+                    module_time = since
+                kind = 2 * is_icetop + hlc
                 while left[kind] == 0:
                     if run[kind] == stop[kind]:
-                        left[kind], value[kind] = hlc.size, 1.0
+                        left[kind], value[kind] = time.size, 1.0
                     else:
                         run[kind], left[kind], bits = _run(runs[kind], run[kind], stop[kind])
                         value[kind] = 1 << bits
                 left[kind] -= 1
-                time[to], width[to] = since[k], value[kind]
-                charge[to] = np.nan if icetop else CHARGE_STEP * (code[k] + 0.5)
+                time[to], width[to] = since, value[kind]
+                charge[to] = np.nan if is_icetop else CHARGE_STEP * (code + 0.5)
                 # Not kept, but follows from the width, as the modules' two digitisers have bins of 3.3 and
                 # 25 ns.
                 both = ATWD if value[kind] < FADC_WIDTH else 0
-                flags[to] = FADC | (LOCAL_COINCIDENCE | both) * hlc[k]
-                k += 1
+                flags[to] = FADC | (LOCAL_COINCIDENCE | both) * hlc
 
 
 @kernel

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 
 import numpy as np
 
@@ -13,13 +13,15 @@ from etendue.neutrino.schema import pulse_table
 from etendue.neutrino.sources.icecube.contents import PULSES, Content, clean
 from etendue.neutrino.sources.icecube.decode import Decoded
 from etendue.neutrino.sources.icecube.launches import LAUNCHES, waveform_tables
-from etendue.neutrino.sources.icecube.layout import COUNT, ROWS, TEXT, Column, Layout
+from etendue.neutrino.sources.icecube.layout import COUNT, PLACE, ROWS, TEXT, Column, Layout
 from etendue.schema import Columns, Table, Variable
 
 #: Levels named by a key (a module, a text): rows that own others of one kind are repeated for each of those.
 KEYED = ("modules", "entries")
 #: The level of named numbers, and of filters' decisions, whose entries become columns of their own.
 NAMED = frozenset({"I3MapStringBool", "I3MapStringInt", "I3MapStringDouble", "I3FilterResultMap"})
+#: The column of their names.
+ENTRY = "entries.key"
 #: Types that are trees, whose rows have a column for their parents.
 TREES = frozenset({"I3MCTree", "I3TriggerHierarchy"})
 PARENT, SHAPE = "parent", "shape"
@@ -79,9 +81,10 @@ def row_levels(layout: Layout) -> tuple[RowLevels, ...]:
 def columns_of_level(layout: Layout, level: int) -> list[Column]:
     """The columns of one level, without the counts of what its rows own."""
     program = layout.program()
-    return [c for c in program.columns if c.level == level and c.dtype != ROWS]
+    return [c for c in program.columns if c.level == level and c.dtype not in (ROWS, PLACE)]
 
 
+@lru_cache(maxsize=1 << 14)  # files of a kind have the same keys
 def variable(name: str, dim: str, column: Column) -> Variable:
     """Declaration of a column of a layout; angles come in degrees."""
     dtype = {TEXT: "str", COUNT: "int64"}.get(column.dtype) or np.dtype(column.dtype).name

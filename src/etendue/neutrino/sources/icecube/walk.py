@@ -12,7 +12,7 @@ from enum import IntEnum
 import numpy as np
 
 from etendue.kernel import kernel
-from etendue.neutrino.sources.icecube.frames import read_u32
+from etendue.neutrino.sources.icecube.frames import BLOB_HEAD, read_u32
 
 
 class Op(IntEnum):
@@ -24,7 +24,9 @@ class Op(IntEnum):
     TEXT = 3  # column, level
     LOOP = 4  # level, operation after it, column of counts, level of that
     NEXT = 5  # level, first operation of its items
-    RUN = 6  # level, column, bytes of an item, 1 if its length is coded in few bytes; then COUNTS
+    RUN = (
+        6  # level, column (or negative), bytes of an item, 1 if its length is coded in few bytes; then COUNTS
+    )
     COUNTS = 7  # column of counts, its level; follows RUN and BITS
     FLAG = 8  # operation to go on with if the flag is not set
     SWITCH = 9  # column, level, number of alternatives, which operations with their starts follow
@@ -36,6 +38,7 @@ class Op(IntEnum):
     BITSET = 15  # column, level: reads 32 bits, which UNLESS asks
     UNLESS = 16  # bit, operation to go on with if it is not set
     EXACTLY = 17  # length that an array must have
+    ITEMS = 18  # level, column of places or -1, bytes of an item, operation after it: all items at once
 
 
 class Fault(IntEnum):
@@ -51,12 +54,13 @@ class Fault(IntEnum):
     ALTERNATIVE = 7
 
 
-#: Least bytes of a blob's head: two marks, class number, length of the type's name.
-HEAD = 8
+#: Place of an item that is not to be copied.
+NOWHERE = np.uint64(0xFFFFFFFFFFFFFFFF)
 
 # Plain numbers, as compiled code wants them.
 _END, _CLASS, _RECORD, _TEXT, _LOOP, _NEXT, _RUN, _COUNTS, _FLAG = map(int, list(Op)[:9])
-_SWITCH, _JUMP, _BRANCH, _BITS, _NODES, _ALL_NODES, _BITSET, _UNLESS, _EXACTLY = map(int, list(Op)[9:])
+_SWITCH, _JUMP, _BRANCH, _BITS, _NODES, _ALL_NODES, _BITSET, _UNLESS = map(int, list(Op)[9:17])
+_EXACTLY, _ITEMS = map(int, list(Op)[17:])
 
 
 @kernel
@@ -83,9 +87,30 @@ def read_size(data, at, stop):
 
 
 @kernel
+def _copy_fields(data, places, row, fields, out, words, halves):
+    """Copy the fields of items to their columns, from a row on, but of those that are there already."""
+    for field in range(len(fields)):
+        column, offset, size = fields[field]
+        if size == 8:
+            for i in range(places.size):
+                if places[i] != NOWHERE:
+                    words[(column >> 3) + row + i] = _u64(data, np.int64(places[i]) + offset)
+        elif size == 4:
+            for i in range(places.size):
+                if places[i] != NOWHERE:
+                    halves[(column >> 2) + row + i] = read_u32(data, np.int64(places[i]) + offset)
+        else:
+            for i in range(places.size):
+                if places[i] != NOWHERE:
+                    for k in range(size):
+                        out[column + (row + i) * size + k] = data[np.int64(places[i]) + offset + k]
+
+
+@kernel
 def walk(
-    data, starts, stops, name, program, fields, n_classes, least, capacity, out, columns, n_rows, faults
-):
+    data, starts, stops, name, program, fields, items, item_fields, n_classes, least, capacity,
+    out, columns, n_rows, faults,
+):  # fmt: skip
     """Follow a program through each of many blobs, and lay the fields out in columns.
 
     Parameters
@@ -100,6 +125,12 @@ def walk(
         Operations: `Op` and its arguments.
     fields : int64 array, shape (n_fields, 2)
         Of the fields of records, where their columns start in ``out`` (negative if not wanted), and bytes.
+    items : int64 array, shape (n_items, 4)
+        Of items that are noted by their places: their level, the column of places, which of ``item_fields``
+        are theirs, and the end. They are copied when their blob has been walked through: all of a column
+        at once, from bytes that are near.
+    item_fields : int64 array, shape (n, 3)
+        Where their columns start in ``out``, places in the item, and bytes.
     n_classes : int
         Number of classes in the program.
     least, capacity : int64 array, shape (n_levels,)
@@ -125,15 +156,15 @@ def walk(
         before[:] = n_rows
         n_rows[0] = blob + 1
         fault, found, nodes, bitset = 0, 0, np.int64(0), np.int64(0)
-        if stop - at < HEAD + name.size:
+        if stop - at < BLOB_HEAD + name.size:
             fault = 1
         elif data[at] != 0 or data[at + 1] != 1 or read_u32(data, at + 4) != name.size:
             fault = 3
         else:
             for i in range(name.size):
-                if data[at + HEAD + i] != name[i]:
+                if data[at + BLOB_HEAD + i] != name[i]:
                     fault = 3
-            at += HEAD + name.size
+            at += BLOB_HEAD + name.size
         step = 0
         while fault == 0:
             op, a, b, c, d = (
@@ -178,6 +209,19 @@ def walk(
                 at += 4 * b
                 if at > stop:
                     fault = 1
+            elif op == _ITEMS:
+                n, first = left[a], n_rows[a] - 1
+                # An item before this one had all marks of classes, if there was one.
+                together = first > before[a] and n * c <= stop - at
+                if b >= 0:
+                    into = (columns[b] >> 3) + first
+                    words[into] = NOWHERE
+                    for i in range(n if together else 0):
+                        words[into + i] = at + i * c
+                if together:
+                    n_rows[a] += n - 1
+                    at += n * c
+                    step = d
             elif op == _NEXT:
                 left[a] -= 1
                 if left[a] > 0:
@@ -220,9 +264,9 @@ def walk(
                         n_rows[a] += 1
                 elif op == _RUN:
                     words[(columns[program[step, 1]] >> 3) + n_rows[program[step, 2]] - 1] = n
-                    into = columns[b] + n_rows[a] * c
-                    for k in range(n * c):
-                        out[into + k] = data[at + k]
+                    if b >= 0:
+                        into = columns[b] + n_rows[a] * c
+                        out[into : into + n * c] = data[at : at + n * c]
                     at += n * c
                     n_rows[a] += n
                     step += 1
@@ -313,4 +357,10 @@ def walk(
                 break
         if fault:
             n_rows[1:] = before[1:]
+        for item in range(len(items)):
+            level, column, first, last = items[item]
+            into = columns[column] >> 3
+            places = words[into + before[level] : into + n_rows[level]]
+            _copy_fields(data, places, before[level], item_fields[first:last], out, words, halves)
+        if fault:
             faults[blob, 0], faults[blob, 1], faults[blob, 2] = fault, at - starts[blob], found
