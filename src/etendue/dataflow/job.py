@@ -128,7 +128,11 @@ def identity_of(flow: Flow, histograms: Iterable[Any], *, look: bool) -> dict[st
     return {
         "pipeline": flow.pipeline.config(),
         "versions": dict(_versions()),
-        "options": {"partition_bytes": flow.partition_bytes, "histograms": [repr(h) for h in histograms]},
+        "options": {
+            "partition_bytes": flow.partition_bytes,
+            "on_error": flow.on_error,
+            "histograms": [repr(histogram) for histogram in histograms],
+        },
         "look": look,
         "inputs": [],
     }

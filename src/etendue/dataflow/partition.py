@@ -132,9 +132,9 @@ def _drop(schema: Schema, tables: dict[str, Columns], name: str, keep: np.ndarra
         count = f"n_{child.name}"
         if count not in columns or child.name not in tables:
             continue
-        owner = owners(columns[count])
-        child_keep = None if keep is None else keep[owner]
         mark = tables[child.name].get(SELECTED)
+        owner = None if keep is None and mark is None else owners(columns[count])
+        child_keep = None if keep is None else keep[owner]
         if mark is not None:
             columns[count] = np.bincount(owner[mark], minlength=len(columns[count])).astype(
                 columns[count].dtype

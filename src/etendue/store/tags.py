@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import icechunk
@@ -70,11 +71,12 @@ def passes(path: str) -> list[PassInfo]:
     return sorted(found, key=lambda entry: (entry.time, entry.name, entry.revision))
 
 
-def unfinished(path: str, name: str) -> dict[str, Any] | None:
+def unfinished(path: str | Path, name: str) -> dict[str, Any] | None:
     """The attributes that an unfinished pass, or revision, was begun with; None if there is none.
 
     A publication that was cut short after its commit is brought to its end.
     """
+    path = str(path)
     if not exists(path):
         return None
     repository = open_repository(path)
