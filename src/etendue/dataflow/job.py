@@ -5,25 +5,32 @@ The same command on the same store is the same job, so that an interrupted one g
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from etendue.dataflow.inputs import expand
+from etendue.dataflow.known import (
+    Known,
+    entry_of,
+    has_grown,
+    pinned,
+    refuse_changed,
+    same_part,
+    without_seen,
+)
 from etendue.dataflow.look import scan_each
 from etendue.dataflow.partition import Failure
 from etendue.dataflow.plan import Plan, PlanError
-from etendue.dataflow.source import RUN, Scan, SourceError, file_stat
+from etendue.dataflow.source import Scan, SourceError
 from etendue.dataflow.unify import Earlier, Inputs, again, static_tables, unify
-from etendue.schema import Columns, Schema, SchemaError
+from etendue.schema import SchemaError
 
 if TYPE_CHECKING:
     from etendue.dataflow.flow import Flow
-    from etendue.store.reader import PassReader
 
 #: Packages whose version makes a difference to what is in a pass.
 _PACKAGES = ("etendue", "numpy", "numba", "eventio", "uproot", "astropy")
@@ -61,66 +68,6 @@ class Job:
         """Inputs that cannot be read at all."""
         readable = {entry["path"] for entry in self.identity["inputs"]}
         return sorted({f.path for f in self.plan.inputs.failures} - readable)
-
-
-@dataclass(frozen=True)
-class Known:
-    """What a published pass holds, as jobs need to know it; of a new pass, nothing."""
-
-    reader: PassReader | None
-
-    @cached_property
-    def inputs(self) -> list[dict[str, Any]]:
-        """The inputs by their numbers."""
-        return self.reader.attributes["identity"]["inputs"] if self.reader else []
-
-    @cached_property
-    def failures(self) -> list[Failure]:
-        """What could not be read."""
-        from etendue.store.ledger import read_failures
-
-        return read_failures(self.reader) if self.reader else []
-
-    @property
-    def n_partitions(self) -> int:
-        """Partitions."""
-        return self.reader.n_partitions if self.reader else 0
-
-    @cached_property
-    def schema(self) -> Schema:
-        """Tables as they came from the sources."""
-        from etendue.store.layout import schema_from_json
-
-        return schema_from_json(self.reader.attributes["source_schema"]) if self.reader else Schema({})
-
-    @cached_property
-    def broken(self) -> tuple[set[int], set[str]]:
-        """Inputs that could not be read, or not whole: their numbers, and the paths of the others."""
-        paths = {failure.path for failure in self.failures if failure.partition < 0}
-        numbers = {int(self.reader.origin[f.partition, 0]) for f in self.failures if f.partition >= 0}
-        numbers |= {n for n, entry in enumerate(self.inputs) if entry["path"] in paths}
-        return numbers, paths
-
-    def partitions_of(self, inputs: Collection[int]) -> np.ndarray:
-        """Numbers of the partitions that were made from some inputs."""
-        return np.flatnonzero(np.isin(self.reader.origin[:, 0], list(inputs))) if inputs else np.arange(0)
-
-    def without(self, void: Collection[int]) -> Earlier:
-        """What more inputs are added to: all but some inputs."""
-        if self.reader is None:
-            return Earlier(Schema({}), {}, {}, 0)
-        runs = [r for n in void for r in self._runs(n)]
-        static = {
-            name: _rows_without(self.reader.static[name], runs)
-            for name, table in self.schema.items()
-            if table.role == "static" and name in self.reader.static
-        }
-        attributes = self.reader.attributes
-        return Earlier(self.schema, attributes["labels"], static, attributes["n_runs"])
-
-    def _runs(self, number: int) -> range:
-        first = self.inputs[number]["first_run"]
-        return range(first, first + self.inputs[number]["n_runs"])
 
 
 def identity_of(flow: Flow, histograms: Iterable[Any], *, look: bool) -> dict[str, Any]:
@@ -175,17 +122,19 @@ def addition(
     if not named:
         raise PlanError("no input: name at least one file")
     numbers, paths = known.broken
-    void = [n for n in sorted(numbers) if retry_failed and known.inputs[n]["path"] in named]
-    have = {entry["path"] for n, entry in enumerate(known.inputs) if n not in void and not entry["void"]}
-    have |= set() if retry_failed else paths
-    for entry in known.inputs:
-        if entry["path"] in have and entry["path"] in named and not entry["void"]:
-            refuse_changed(entry)
+    void = [n for n in sorted(numbers) if retry_failed and known.inputs[n]["path"] in set(named)]
+    retried = {known.inputs[n]["path"] for n in void} | (paths if retry_failed else set())
+    grown = _grown(known, set(named) - retried)
+    have = (known.latest.keys() | paths) - retried - grown.keys()
     new = [path for path in named if path not in have and path not in unreadable]
     if not new:
         return None
     found = scan_each(new, flow.on_error, [identity["look"]] * len(new))
-    scans = {path: scan for path, scan in zip(new, found, strict=True) if isinstance(scan, Scan)}
+    scans = {
+        path: without_seen(scan, grown.get(path))
+        for path, scan in zip(new, found, strict=True)
+        if isinstance(scan, Scan)
+    }
     failures = tuple(failure for failure in found if isinstance(failure, Failure))
     if not scans and known.reader is None and not unreadable:
         raise PlanError(f"none of the inputs can be read: {'; '.join(map(str, failures))}")
@@ -196,15 +145,26 @@ def addition(
     _refuse_new_columns(plan, known)
     plan = plan.placed(known.n_partitions + plan.numbers, len(known.inputs) + plan.input_numbers)
     entries = [{**entry, "void": entry["void"] or n in void} for n, entry in enumerate(known.inputs)]
-    entries += [_entry(*pair, first) for pair, first in zip(scans.items(), inputs.first_run, strict=True)]
+    entries += [entry_of(*pair, first) for pair, first in zip(scans.items(), inputs.first_run, strict=True)]
     return Job(
         plan,
         {**identity, "inputs": entries},
         {**earlier.labels, **_labels(inputs)},
-        earlier.n_runs + sum(scan.n_runs for scan in scans.values()),
+        earlier.n_runs + sum(scan.n_runs - scan.seen_runs for scan in scans.values()),
         tuple(known.partitions_of(void).tolist()),
         tuple(sorted(paths & set(named))) if retry_failed else (),
     )
+
+
+def _grown(known: Known, named: set[str]) -> dict[str, dict[str, Any]]:
+    """The inputs that gained partitions since the pass was made from them; others must be what they were."""
+    grown = {}
+    for path in known.latest.keys() & named:
+        entry = known.latest[path]
+        refuse_changed(entry)
+        if has_grown(entry):
+            grown[path] = entry
+    return grown
 
 
 def repair(flow: Flow, identity: dict[str, Any], known: Known, damaged: Iterable[Any]) -> Job:
@@ -229,8 +189,11 @@ def repair(flow: Flow, identity: dict[str, Any], known: Known, damaged: Iterable
     entries = [known.inputs[n] for n in wanted]
     for entry in entries:
         refuse_changed(entry)
-    scans = scan_each([entry["path"] for entry in entries], "raise", [False] * len(entries))
-    first_runs = [entry["first_run"] for entry in entries]
+    found = scan_each([pinned(entry) for entry in entries], flow.on_error, [False] * len(entries))
+    if broken := [failure for failure in found if isinstance(failure, Failure)]:
+        raise SourceError(broken[0].path, broken[0].place, f"is needed again: {broken[0].message}")
+    scans = [same_part(scan, entry) for scan, entry in zip(found, entries, strict=True)]
+    first_runs = [entry["first_run"] - entry["seen_runs"] for entry in entries]
     attributes = reader.attributes
     earlier = Earlier(known.schema, attributes["labels"], {}, attributes["n_runs"])
     inputs = again(scans, earlier, first_runs)
@@ -250,41 +213,6 @@ def repair(flow: Flow, identity: dict[str, Any], known: Known, damaged: Iterable
     return Job(plan, identity, attributes["labels"], attributes["n_runs"], tuple(lost.tolist()))
 
 
-def refuse_changed(entry: Mapping[str, Any]) -> None:
-    """See that an input is what it was when the pass was made from it.
-
-    Raises
-    ------
-    SourceError
-        If it has another size, other contents, or is another snapshot of a store.
-    """
-    from etendue.provenance import sha256
-
-    path = entry["path"]
-    if entry["snapshot"]:
-        from etendue.store.reader import PassReader
-
-        if (now := PassReader.open(path).snapshot) != entry["snapshot"]:
-            raise SourceError(
-                path,
-                "pass",
-                f"there is a newer revision of it ({now}; the pass was made from {entry['snapshot']}); name "
-                "the revision, as in store@name+0, or process the newer one as a pass of another name",
-            )
-        return
-    stat = file_stat(path)
-    if stat is None or stat == (entry["size"], entry["mtime_ns"]):
-        return
-    if stat[0] == entry["size"] and entry["sha256"] and sha256(path) == entry["sha256"]:
-        return
-    raise SourceError(
-        path,
-        "file",
-        f"changed since the pass was made from it (it had {entry['size']:,} bytes, and has {stat[0]:,}); "
-        "process it under another name, or as a pass of another name",
-    )
-
-
 def _refuse_new_columns(plan: Plan, known: Known) -> None:
     """A published table keeps its columns; new tables may come."""
     if known.reader is None:
@@ -301,21 +229,6 @@ def _refuse_new_columns(plan: Plan, known: Known) -> None:
             )
 
 
-def _entry(path: str, scan: Scan, first_run: int) -> dict[str, Any]:
-    """What is noted of an input."""
-    size, mtime_ns = scan.stat or (None, None)
-    return {
-        "path": path,
-        "size": size,
-        "mtime_ns": mtime_ns,
-        "sha256": scan.sha256,
-        "snapshot": scan.snapshot,
-        "first_run": first_run,
-        "n_runs": scan.n_runs,
-        "void": False,
-    }
-
-
 def _labels(inputs: Inputs) -> dict[str, str]:
     """Fingerprints of all labels, under the names that they have in the run."""
     return {
@@ -323,14 +236,6 @@ def _labels(inputs: Inputs) -> dict[str, str]:
         for scan, rename in zip(inputs.scans, inputs.renames, strict=True)
         for label, mark in scan.labels.items()
     }
-
-
-def _rows_without(columns: Columns, runs: list[int]) -> Columns:
-    """Rows of a table but those of some runs."""
-    if RUN not in columns or not runs:
-        return columns
-    keep = ~np.isin(columns[RUN], runs)
-    return {name: column[keep] for name, column in columns.items()}
 
 
 def _versions() -> Iterable[tuple[str, str]]:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from etendue.dataflow.difference import differences
-from etendue.dataflow.job import Job, Known, addition, identity_of, repair
+from etendue.dataflow.job import Job, addition, identity_of, repair
+from etendue.dataflow.known import Known
 from etendue.dataflow.outcome import Outcome
 from etendue.dataflow.progress import progress
 from etendue.dataflow.run import run

@@ -200,17 +200,19 @@ def _cut_all(inputs: Inputs, checked: CheckedPipeline, partition_bytes: int) -> 
             yield np.full(n_partitions, np.array((number, 0, 0, n_bytes), PARTITION))
             continue
         rows = {rename.get(name, name): counts for name, counts in scan.rows.items()}
-        n_blocks = len(next(iter(rows.values()))) if rows else 0
+        n_blocks = len(next(iter(rows.values()))) - scan.seen_blocks if rows else 0
         if n_blocks == 0:
             continue
         weight = np.zeros(n_blocks, dtype=np.int64)
         for table, counts in rows.items():
-            weight += counts * row_bytes(inputs.schema, table, checked.read)
+            weight += counts[scan.seen_blocks :] * row_bytes(inputs.schema, table, checked.read)
         # A new partition starts where the bytes so far pass a multiple of the partition size.
         bins = (np.cumsum(weight) - weight) // max(partition_bytes, 1)
         first = np.flatnonzero(np.diff(bins, prepend=-1))
         cut = np.empty(len(first), PARTITION)
         cut["scan"], cut["first"], cut["stop"] = number, first, np.append(first[1:], n_blocks)
+        cut["first"] += scan.seen_blocks
+        cut["stop"] += scan.seen_blocks
         cut["bytes"] = np.add.reduceat(weight, first)
         yield cut
 

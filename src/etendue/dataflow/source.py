@@ -75,6 +75,8 @@ class Scan:
         What a store held when it was scanned, by the id of its snapshot.
     expected_bytes : int, optional
         Set by `StreamSource.look`, which counts no rows: about what all columns will have.
+    seen_blocks, seen_runs : int
+        How many blocks and runs, the first ones, a pass has been made from before; they are left out.
     stat : tuple of int, optional
         Size and time of the last change (ns) of the file before it was looked at; noted by the engine.
     """
@@ -93,6 +95,8 @@ class Scan:
     snapshot: str = ""
     expected_bytes: int | None = None
     stat: tuple[int, int] | None = None
+    seen_blocks: int = 0
+    seen_runs: int = 0
 
     @property
     def counted(self) -> bool:

@@ -77,8 +77,8 @@ def unify(scans: Iterable[Scan], earlier: Earlier | None = None) -> Inputs:
         for table in renamed_schema(scan.schema, rename).values():
             tables[table.name] = _join(tables.get(table.name), table, scan.path)
         renames.append(rename)
-        first_run.append(n_runs)
-        n_runs += scan.n_runs
+        first_run.append(n_runs - scan.seen_runs)
+        n_runs += scan.n_runs - scan.seen_runs
     schema = Schema({}).with_tables(tables.values())
     failures = tuple(failure for scan in scans for failure in scan.failures)
     inputs = Inputs(scans, schema, {}, tuple(renames), tuple(first_run), failures)
