@@ -61,11 +61,16 @@ def test_pandas_reads_and_joins_the_tables(exported):
     np.testing.assert_array_equal(events["true_energy"], tree["events/true_energy"].values)
 
 
-def test_a_run_that_fails_leaves_the_old_file(exported, toy):
+def test_what_is_there_is_not_written_over(exported):
     path, _, _ = exported
     before = path.read_bytes()
+    with pytest.raises(FileExistsError, match="there already, and is not written over"):
+        et.open("simulated://gamma?n_showers=50&seed=1").to_hdf5(path)
+    assert path.read_bytes() == before
+
+
+def test_a_run_that_fails_leaves_nothing(toy, tmp_path):
     broken = et.open(toy("broken", "toy 5 1 broken 2"))
     with pytest.raises(et.dataflow.source.SourceError):
-        broken.to_hdf5(path)
-    assert path.read_bytes() == before
-    assert [p.name for p in path.parent.iterdir() if p.suffix in {".h5", ".part"}] == [path.name]
+        broken.to_hdf5(tmp_path / "run.h5")
+    assert [entry.name for entry in tmp_path.iterdir()] == ["broken"]

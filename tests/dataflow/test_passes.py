@@ -169,6 +169,17 @@ def test_new_inputs_are_a_revision(toy, tmp_path):
         flow_of(toy("c", "toy 5 1 weighted")).write(tmp_path / "s", "a")
 
 
+def test_an_input_that_does_not_fit_is_set_aside(toy, tmp_path):
+    """One telescope more than the pass knows must not stop a night."""
+    flow_of(toy("a", "toy 20 1")).write(tmp_path / "s", "a")
+    strange, good = toy("b", "toy 5 1 weighted"), toy("c", "toy 7 3")
+    summary = flow_of(strange, good, on_error="skip").write(tmp_path / "s", "a")
+    assert summary.rows["events"] == 7
+    (failure,) = summary.outcome.failures
+    assert (failure.path, failure.place) == (strange, "tables")
+    assert "other columns than in the pass (['name', 'weight'])" in failure.message
+
+
 def test_one_after_the_other_is_the_same_as_all_at_once(toy, tmp_path):
     paths = [toy(name, f"toy {n} {n}") for name, n in (("a", 20), ("b", 0), ("c", 15))]
     for n in range(1, 4):

@@ -140,7 +140,7 @@ def receipt(number: int, partition: dict[str, Columns], checksums: dict[str, int
 def write_partition(writer: PassWriter, number: int, partition: dict[str, Columns]) -> None:
     """Write a partition in a fork of its own."""
     chunks = writer.fork()
-    writer.take([receipt(number, partition, chunks.write(number, partition))], chunks)
+    writer.take([receipt(number, partition, chunks.write(number, partition))], chunks.session)
 
 
 def write_pass(path, tag, partitions, *, commit_every=2, preset="default", **attributes) -> str:

@@ -14,6 +14,7 @@ from etendue.schema import Schema, SchemaError, Table, variables
 from etendue.store import PassExistsError, PassWriter, StoreError, load, passes, unfinished
 from etendue.store.lock import StoreLockedError
 from etendue.store.repository import open_repository
+from etendue.store.tags import branch_off, settle
 
 from .ragged import SCHEMA, STATIC, contents, joined, make_partitions, receipt, write_partition, write_pass
 
@@ -187,6 +188,25 @@ def test_a_partition_can_be_made_anew_or_left_out(tmp_path, number):
     np.testing.assert_array_equal(images(path), joined(rest, "cam", "image"))
 
 
+def test_a_pass_cut_short_at_its_very_beginning_is_none(tmp_path):
+    """Between the making of its branch and the first commit there."""
+    path = str(tmp_path / "s")
+    PassWriter.create(path, "p", SCHEMA, STATIC, 3, {}).abandon()
+    repository = open_repository(path)
+    branch_off(repository, "p", repository.lookup_branch("main"))  # the initial snapshot, without a pass
+    assert unfinished(path, "p") is None
+    settle(path, "p")
+    write_pass(path, "p", PARTITIONS)
+    before = write_pass(path, "q", OTHERS)
+    for name in ("r", "p"):
+        branch_off(repository, name, repository.lookup_tag("p"))
+        assert unfinished(path, name) is None
+        settle(path, name)
+        assert [entry.tag for entry in passes(path)] == ["p", "q"]
+        assert open_repository(path).lookup_branch("main") == before
+        assert open_repository(path).list_branches() == {"main"}
+
+
 @pytest.mark.parametrize("steps", [["create_tag"], ["reset_branch"], ["delete_branch"]])
 def test_a_publication_cut_short_is_finished(tmp_path, monkeypatch, steps):
     """Between its commit and the last of the steps that show it."""
@@ -202,8 +222,9 @@ def test_a_publication_cut_short_is_finished(tmp_path, monkeypatch, steps):
     with pytest.raises(KeyboardInterrupt):
         write_pass(path, "p", PARTITIONS)
     monkeypatch.undo()
-    Path(f"{path}.lock").unlink()  # the process lives on, which a killed one does not
     assert unfinished(path, "p") is None
+    settle(path, "p")
+    assert open_repository(path).list_branches() == {"main"}
     assert [entry.tag for entry in passes(path)] == ["p"]
     np.testing.assert_array_equal(images(path), joined(PARTITIONS, "cam", "image"))
 

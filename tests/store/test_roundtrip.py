@@ -143,7 +143,7 @@ def test_four_threads_write_the_same_bytes_as_one(tmp_path):
             sums = {number: of for part in pool.map(work, range(threads)) for number, of in part.items()}
         for thread, fork in enumerate(forks):
             numbers = range(thread, len(partitions), threads)
-            writer.take([receipt(n, partitions[n], sums[n]) for n in numbers], fork)
+            writer.take([receipt(n, partitions[n], sums[n]) for n in numbers], fork.session)
         writer.publish({})
         return sums
 
@@ -164,7 +164,7 @@ def test_writers_and_lazy_arrays_travel_by_pickle(tmp_path):
     for number, partition in enumerate(partitions):
         there = pickle.loads(pickle.dumps(writer.fork()))
         done = receipt(number, partition, there.write(number, partition))
-        writer.take([done], pickle.loads(pickle.dumps(there)))
+        writer.take([done], pickle.loads(pickle.dumps(there)).session)
     writer.publish({})
     lazy = pickle.loads(pickle.dumps(load(path)["cam"]["r0_waveform"]))
     assert_same(lazy.compute().values, joined(partitions, "cam", "r0_waveform"))

@@ -51,7 +51,10 @@ class _Verbs(click.Group):
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         if name not in _VERBS:
             return None
-        return getattr(import_module(f"etendue.cli.{_VERBS[name]}"), name)
+        command = getattr(import_module(f"etendue.cli.{_VERBS[name]}"), name)
+        # The docstrings are raw: click wants the character, which keeps the lines of examples apart.
+        command.help = command.help.replace("\\b", "\b")
+        return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Verbs"):

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from inspect import signature
 from pathlib import Path
+from typing import Any
 
 import click
+
+#: Raw bytes of the partitions that are exported: three of them are in memory, with copies on the way out.
+_EXPORT_BYTES = 32 << 20
 
 
 @click.command()
@@ -57,19 +63,53 @@ def demo(out: Path, showers: int) -> None:
     "--columns", multiple=True, metavar="REF", help="Columns to export, as events/*.  [default: all]"
 )
 @click.option(
-    "--identity", metavar="A,B", help="Columns of the events that every row repeats.  [default: all ..._id]"
+    "--identity",
+    metavar="A,B",
+    help="HDF5, Parquet: columns of the events that every row repeats.  [default: all ..._id]",
 )
+@click.option("--chunk-rows", type=click.IntRange(1), help="Zarr: rows of a chunk.  [default: 16 MiB]")
+@click.option("--not-consolidated", is_flag=True, help="Zarr: no copy of all metadata at the root.")
 @click.option("--quiet", is_flag=True, help="No summary.")
-def export(path: str, out: Path, columns: tuple[str, ...], identity: str | None, quiet: bool) -> None:
-    r"""Write a store's pass, or a raw file, as tables in an HDF5 file for h5py and pandas.
+def export(
+    path: str,
+    out: Path,
+    columns: tuple[str, ...],
+    identity: str | None,
+    chunk_rows: int | None,
+    not_consolidated: bool,
+    quiet: bool,
+) -> None:
+    r"""Write a store's pass, or a raw file, for other programs.
+
+    The suffix says how: .h5 (tables for h5py and pandas), .zarr (a folder of plain Zarr with regular chunks,
+    for zarr and xarray), .parquet (a folder with one file a table). What is there is not written over.
 
     \b
     etendue export crab.etendue@2026.1 crab.h5
-    etendue export events.root events.h5 --columns "events/*" --columns hits/tot
+    etendue export crab.etendue@2026.1 crab.zarr --chunk-rows 10000
+    etendue export events.root events.parquet --columns "events/*" --columns hits/tot
     """
     from etendue import open
+    from etendue.dataflow.export import FORMATS
 
-    flow = open(path).columns(*columns) if columns else open(path)
-    rows = flow.to_hdf5(out, identity=identity.split(",") if identity else None)
+    if out.suffix not in FORMATS:
+        raise click.BadParameter(f"{out} must end in one of {', '.join(FORMATS)}", param_hint="OUT")
+    options = {
+        "identity": identity.split(",") if identity else None,
+        "chunk_rows": chunk_rows,
+        "consolidated": False if not_consolidated else None,
+    }
+    options = {name: value for name, value in options.items() if value is not None}
+    _refuse_unknown(FORMATS[out.suffix], options, out)
+    flow = open(path, partition_bytes=_EXPORT_BYTES)
+    flow = flow.columns(*columns) if columns else flow
+    rows = FORMATS[out.suffix](flow.plan(), out, **options)
     if not quiet:
         click.echo("\n".join(f"/{name:<24} {n:>12,} rows" for name, n in rows.items() if n))
+
+
+def _refuse_unknown(write: Callable[..., Any], options: Mapping[str, Any], out: Path) -> None:
+    """Refuse options of other formats, which would do nothing."""
+    for name in options.keys() - signature(write).parameters.keys():
+        option = "--not-consolidated" if name == "consolidated" else f"--{name.replace('_', '-')}"
+        raise click.UsageError(f"{option} has no meaning for {out.suffix}")

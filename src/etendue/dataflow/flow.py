@@ -224,7 +224,7 @@ class Flow:
         return to_awkward(plan.pipeline.schema, tables, table)
 
     def to_hdf5(self, path: str | Path, *, identity: Sequence[str] | None = None) -> dict[str, int]:
-        """Run the pipeline, span by span, into an HDF5 file for h5py and pandas.
+        """Run the pipeline, partition by partition, into an HDF5 file for h5py and pandas.
 
         Parameters
         ----------
@@ -238,20 +238,51 @@ class Flow:
         dict of str to int
             Rows written, by table.
         """
-        from etendue.dataflow.hdf5 import write_hdf5
+        from etendue.dataflow.export import to_hdf5
 
-        plan = self.plan()
-        with progress(plan) as advance:
-            partitions = (
-                tables
-                for n in range(len(plan.spans))
-                for _, tables in sorted(
-                    run(
-                        replace(plan, spans=plan.spans[n : n + 1]), collect=True, progress=advance
-                    ).tables.items()
-                )
-            )
-            return write_hdf5(path, plan.pipeline.written_schema, partitions, plan.static, identity)
+        return to_hdf5(self.plan(), path, identity=identity)
+
+    def to_zarr(
+        self, path: str | Path, *, chunk_rows: int | None = None, consolidated: bool = True
+    ) -> dict[str, int]:
+        """Run the pipeline into plain Zarr with regular chunks, which xarray opens by itself.
+
+        Parameters
+        ----------
+        path : path
+            Directory to write.
+        chunk_rows : int, optional
+            Rows of a chunk; by default as many as make some megabytes.
+        consolidated : bool
+            Whether to write consolidated metadata.
+
+        Returns
+        -------
+        dict of str to int
+            Rows written, by table.
+        """
+        from etendue.dataflow.export import to_zarr
+
+        return to_zarr(self.plan(), path, chunk_rows=chunk_rows, consolidated=consolidated)
+
+    def to_parquet(self, path: str | Path, *, identity: Sequence[str] | None = None) -> dict[str, int]:
+        """Run the pipeline into a directory with a Parquet file for each table.
+
+        Parameters
+        ----------
+        path : path
+            Directory to write; see `etendue.dataflow.parquet` for how rows are joined to events.
+        identity : sequence of str, optional
+            As of `to_hdf5`.
+
+        Returns
+        -------
+        dict of str to int
+            Rows written, by table.
+        """
+        from etendue.dataflow.export import to_parquet
+
+        return to_parquet(self.plan(), path, identity=identity)
 
     def histogram(self, *axes: Any, weight: str | None = None, where: str | None = None) -> hist.Hist:
         """Fill one histogram over all data.

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from etendue.kernel import offsets, owners
+from etendue.dataflow.draft import draft
+from etendue.dataflow.owned import Ownership, length
 from etendue.schema import Columns, Schema, Table
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def write_hdf5(
 ) -> dict[str, int]:
     """Write tables to an HDF5 file, partition by partition.
 
-    The file appears under its name when it is whole; one that is there already is replaced then.
+    The file appears under its name when it is whole.
 
     Parameters
     ----------
@@ -56,6 +57,8 @@ def write_hdf5(
 
     Raises
     ------
+    FileExistsError
+        If the file is there already.
     ImportError
         If h5py is not installed; says how to install it.
     """
@@ -63,66 +66,43 @@ def write_hdf5(
         import h5py
     except ImportError:
         raise ImportError("h5py is needed for this: pip install 'etendue[hdf5]'") from None
-    path = Path(path)
-    draft = path.with_name(f".{path.name}.part")
-    try:
-        with h5py.File(draft, "w") as file:
-            writer = _Writer(file, schema, identity)
-            for tables in partitions:
-                writer.append(tables)
-            for name, columns in (static or {}).items():
-                writer.put(name, columns, {})
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
-    return writer.rows
+    with draft(path) as part, h5py.File(part, "w") as file:
+        writer = _Writer(file, schema, identity)
+        for tables in partitions:
+            writer.append(tables)
+        static = static or {}
+        for name, columns in static.items():
+            writer.put(schema[name], columns, {})
+    return writer.ownership.rows | {name: length(columns) for name, columns in static.items()}
 
 
 class _Writer:
     """Appends partitions to the datasets of a file."""
 
     def __init__(self, file: h5py.File, schema: Schema, identity: Sequence[str] | None):
-        self.file, self.schema, self.rows = file, schema, dict.fromkeys(schema, 0)
-        columns = schema.top.variables.values()
-        ids = [v.name for v in columns if v.name.endswith("_id") and np.issubdtype(v.dtype, np.integer)]
-        self.identity = tuple(ids if identity is None else identity)
+        self.file, self.ownership = file, Ownership(schema, identity)
 
     def append(self, tables: Mapping[str, Columns]) -> None:
-        """Append one partition: the top table, and all below it."""
-        top = self.schema.top
-        columns = tables[top.name]
-        number = self.rows[top.name] + np.arange(_length(columns))
-        known = {top.dim: number} | {name: columns[name] for name in self.identity if name in columns}
-        self.put(top.name, columns, {top.dim: number})
-        self._below(top, tables, known)
+        """Append one partition."""
+        for rows in self.ownership.append(tables):
+            if rows.columns:
+                self.put(rows.table, rows.columns, rows.identity)
+            for child, bounds in rows.bounds.items():
+                start, stop = bounds[:-1], bounds[1:]
+                index = {**rows.owner, "exists": stop > start, "start": start, "stop": stop}
+                self._write(f"{INDEX}/{child}", index, "which rows belong to each row of the owner")
 
-    def _below(self, parent: Table, tables: Mapping[str, Columns], known: Columns) -> None:
-        for child in self.schema.children(parent.name):
-            count = tables[parent.name].get(f"n_{child.name}")
-            if count is None or child.name not in tables:
-                continue
-            bounds = offsets(count) + self.rows[child.name]
-            owner = owners(count)
-            place = np.arange(len(owner)) - offsets(count)[owner]
-            index = {**known, "exists": count > 0, "start": bounds[:-1], "stop": bounds[1:]}
-            self._write(f"{INDEX}/{child.name}", index, "which rows belong to each row of the owner")
-            identified = {name: column[owner] for name, column in known.items()}
-            self.put(child.name, tables[child.name], {**identified, "vector_index": place})
-            self._below(child, tables, identified)
-
-    def put(self, name: str, columns: Columns, identified: Columns) -> None:
+    def put(self, table: Table, columns: Columns, identity: Columns) -> None:
         """Append rows of one table."""
-        table = self.schema[name]
         flat = {c: array for c, array in columns.items() if array.ndim == 1}
-        self._write(name, {**identified, **flat}, table.description, table)
+        self._write(table.name, {**identity, **flat}, table.description, table)
         for column in columns.keys() - flat.keys():
             about = table.variables[column].description
-            self._array(f"{name}__{column}", columns[column], about)
-        self.rows[name] = self.rows.get(name, 0) + _length(columns)
+            self._array(f"{table.name}__{column}", columns[column], about)
 
     def _write(self, name: str, columns: Columns, about: str, table: Table | None = None) -> None:
         columns = {c: _storable(array) for c, array in columns.items()}
-        records = np.empty(_length(columns), dtype=[(c, array.dtype) for c, array in columns.items()])
+        records = np.empty(length(columns), dtype=[(c, array.dtype) for c, array in columns.items()])
         for column, array in columns.items():
             records[column] = array
         dataset = self._array(name, records, about)
@@ -151,7 +131,3 @@ def _storable(array: np.ndarray) -> np.ndarray:
         return array
     width = max((len(str(text).encode()) for text in array), default=0)
     return np.array([str(text).encode() for text in array], dtype=f"S{max(width, 32)}")
-
-
-def _length(columns: Columns) -> int:
-    return len(next(iter(columns.values()))) if columns else 0

@@ -139,10 +139,10 @@ def addition(
     if not scans and known.reader is None and not unreadable:
         raise PlanError(f"none of the inputs can be read: {'; '.join(map(str, failures))}")
     earlier = known.without(void)
-    inputs = unify(scans.values(), earlier)
-    inputs = replace(inputs, failures=failures + inputs.failures)
-    plan = flow._plan(inputs, also_read, True)
-    _refuse_new_columns(plan, known)
+    scans, misfits = _fitting(flow, known, earlier, scans)
+    plan = _plan(flow, known, earlier, scans.values(), also_read)
+    inputs = replace(plan.inputs, failures=failures + misfits + plan.inputs.failures)
+    plan = replace(plan, inputs=inputs)
     plan = plan.placed(known.n_partitions + plan.numbers, len(known.inputs) + plan.input_numbers)
     entries = [{**entry, "void": entry["void"] or n in void} for n, entry in enumerate(known.inputs)]
     entries += [entry_of(*pair, first) for pair, first in zip(scans.items(), inputs.first_run, strict=True)]
@@ -213,10 +213,13 @@ def repair(flow: Flow, identity: dict[str, Any], known: Known, damaged: Iterable
     return Job(plan, identity, attributes["labels"], attributes["n_runs"], tuple(lost.tolist()))
 
 
-def _refuse_new_columns(plan: Plan, known: Known) -> None:
-    """A published table keeps its columns; new tables may come."""
+def _plan(
+    flow: Flow, known: Known, earlier: Earlier, scans: Iterable[Scan], also_read: Sequence[str]
+) -> Plan:
+    """The plan for new inputs of a pass; a published table keeps its columns, but new tables may come."""
+    plan = flow._plan(unify(scans, earlier), also_read, True)
     if known.reader is None:
-        return
+        return plan
     for name, table in plan.pipeline.written_schema.items():
         before = known.reader.schema.get(name)
         if before is None or table.role == "static":
@@ -227,6 +230,27 @@ def _refuse_new_columns(plan: Plan, known: Known) -> None:
                 f"with these inputs, table {name!r} has other columns than in the pass ({differing}); "
                 "write them into a pass of their own"
             )
+    return plan
+
+
+def _fitting(
+    flow: Flow, known: Known, earlier: Earlier, scans: dict[str, Scan]
+) -> tuple[dict[str, Scan], tuple[Failure, ...]]:
+    """The inputs that fit what the pass has and, with ``skip``, why the others do not."""
+    if flow.on_error == "raise" or known.reader is None:
+        return scans, ()
+    try:
+        _plan(flow, known, earlier, scans.values(), ())
+        return scans, ()
+    except SchemaError:
+        fitting, misfits = {}, []
+    for path, scan in scans.items():
+        try:
+            _plan(flow, known, earlier, [scan], ())
+            fitting[path] = scan
+        except SchemaError as error:
+            misfits.append(Failure(path, "tables", str(error)))
+    return fitting, tuple(misfits)
 
 
 def _labels(inputs: Inputs) -> dict[str, str]:

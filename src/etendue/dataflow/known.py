@@ -148,8 +148,8 @@ def has_grown(entry: Mapping[str, Any]) -> bool:
         raise SourceError(
             entry["path"],
             "pass",
-            f"changed since the pass was made from it (snapshot {entry['snapshot']}, now {now.snapshot}), not "
-            "only by what was added; process it as a pass of another name",
+            f"changed since the pass was made from it (from {entry['snapshot']} to {now.snapshot}), not just "
+            "by what was added; process it as a pass of another name",
         )
     return now.n_partitions > n
 

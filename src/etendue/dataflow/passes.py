@@ -83,8 +83,9 @@ def _write(
     flow: Flow, store: str, name: str, options: Options, lock: StoreLock | None, *, look: bool
 ) -> Summary:
     from etendue.store import PassWriter
-    from etendue.store.tags import discard, published, unfinished
+    from etendue.store.tags import discard, published, settle, unfinished
 
+    settle(store, name)
     if options.fresh:
         discard(store, name)
     begun = unfinished(store, name)

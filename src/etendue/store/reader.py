@@ -248,6 +248,11 @@ class PassReader:
         return self.rows[table]
 
     @cached_property
+    def _chunk_of(self) -> dict[str, np.ndarray]:
+        """The chunk of each partition that has rows, by table."""
+        return {name: np.cumsum(self.chunk_rows(name) > 0) - 1 for name in self.schema}
+
+    @cached_property
     def static(self) -> dict[str, Columns]:
         """The static tables."""
         return self._read_whole("static")
@@ -289,7 +294,7 @@ class PassReader:
         pieces: dict[int, list[Piece]] = {partition: [] for partition in partitions}
         for name, wanted in columns.items():
             all_rows = self.chunk_rows(name)
-            chunks = (np.cumsum(all_rows > 0) - 1)[list(partitions)].tolist()
+            chunks = self._chunk_of[name][list(partitions)].tolist()
             ends = offsets(all_rows[list(partitions)]).tolist()
             tables[name] = {}
             for variable in wanted:

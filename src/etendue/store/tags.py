@@ -72,21 +72,39 @@ def passes(path: str) -> list[PassInfo]:
 
 
 def unfinished(path: str | Path, name: str) -> dict[str, Any] | None:
-    """The attributes that an unfinished pass, or revision, was begun with; None if there is none.
-
-    A publication that was cut short after its commit is brought to its end.
-    """
+    """The attributes that an unfinished pass, or revision, was begun with; None if there is none."""
     path = str(path)
     if not exists(path):
         return None
     repository = open_repository(path)
-    if working_branch(name) not in repository.list_branches():
+    if working_branch(name) not in repository.list_branches() or not _is_begun(repository, name):
         return None
     reader = working_reader(repository, path, name)
-    if reader.facts["complete"]:
+    return None if reader.facts["complete"] else reader.attributes
+
+
+def settle(path: str, name: str) -> None:
+    """Bring what was cut short at its very beginning or end to where it counts; under the store's lock.
+
+    A working branch on which nothing was committed is dropped. A pass whose last commit was made, but which
+    was not shown any more, is shown.
+    """
+    if not exists(path):
+        return
+    repository = open_repository(path)
+    if working_branch(name) not in repository.list_branches():
+        return
+    if not _is_begun(repository, name):
+        repository.delete_branch(working_branch(name))
+    elif working_reader(repository, path, name).facts["complete"]:
         show(repository, name)
-        return None
-    return reader.attributes
+
+
+def _is_begun(repository: icechunk.Repository, name: str) -> bool:
+    """Whether something was committed to a working branch that is not published yet."""
+    tip = repository.lookup_branch(working_branch(name))
+    published = {repository.lookup_tag(tag) for tag in repository.list_tags()}
+    return tip not in published and repository.lookup_snapshot(tip).parent_id is not None
 
 
 def published(path: str, name: str) -> PassReader | None:
@@ -150,21 +168,20 @@ def drop_unfinished(repository: icechunk.Repository, name: str) -> None:
 
 
 def discard(path: str, name: str) -> None:
-    """Drop the unfinished pass of a name, if there is one; a publication that was cut short is finished."""
+    """Drop the unfinished pass of a name, if there is one."""
     if unfinished(path, name) is not None:
         drop_unfinished(open_repository(path), name)
 
 
 def show(repository: icechunk.Repository, name: str) -> str:
-    """Publish what was committed last to a working branch: tag it, set ``main`` to it, delete the branch.
+    """Publish what was committed last to a working branch: set ``main`` to it, tag it, delete the branch.
 
-    It can be cut short anywhere, and done again. Returns the tag.
+    It can be cut short anywhere: until there is the tag, it is done again, and then only the branch is left.
+    Returns the tag.
     """
     snapshot = repository.lookup_branch(working_branch(name))
-    tags = revisions_of(repository.list_tags(), name)
-    if not tags or repository.lookup_tag(tags[-1]) != snapshot:
-        tags.append(tag_of(name, len(tags)))
-        repository.create_tag(tags[-1], snapshot_id=snapshot)
+    tag = tag_of(name, len(revisions_of(repository.list_tags(), name)))
     repository.reset_branch("main", snapshot)
+    repository.create_tag(tag, snapshot_id=snapshot)
     repository.delete_branch(working_branch(name))
-    return tags[-1]
+    return tag

@@ -1,0 +1,113 @@
+"""Collecting garbage: chunk files and metadata that no pass and no working branch reaches."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import icechunk
+
+from etendue.store.lock import StoreLock
+from etendue.store.paths import is_local, locate
+from etendue.store.repository import open_repository
+from etendue.store.tags import drop_unfinished, unfinished, working_branch
+
+#: Age from which on files are dropped of stores that have no lock, whose writers we cannot see: longer
+#: than any span takes between writing its chunks and being committed.
+REMOTE_AGE = timedelta(days=7)
+
+
+@dataclass(frozen=True)
+class Collected:
+    """What was dropped, or would be.
+
+    Parameters
+    ----------
+    n_bytes, chunks, metadata : int
+        Bytes, chunk files, and files of metadata.
+    abandoned : tuple of str
+        Unfinished passes that were dropped.
+    unfinished : tuple of str
+        Unfinished passes that were kept.
+    dry_run : bool
+        Whether nothing was touched; the files of ``abandoned`` are not counted then.
+    """
+
+    n_bytes: int
+    chunks: int
+    metadata: int
+    abandoned: tuple[str, ...]
+    unfinished: tuple[str, ...]
+    dry_run: bool
+
+
+def collect_garbage(
+    path: str, *, older_than: timedelta | None = None, abandoned: bool = False, dry_run: bool = False
+) -> Collected:
+    """Drop the files that no pass and no unfinished pass reaches.
+
+    Published passes and all their revisions stay as they are.
+
+    Parameters
+    ----------
+    path : str
+        The store.
+    older_than : timedelta, optional
+        Age from which on files, and unfinished passes, are dropped. By default any age, since the lock
+        tells that nobody writes; seven days for stores that are not local and have no lock.
+    abandoned : bool
+        Whether to drop unfinished passes, of which the last commit is old enough; by default they stay,
+        to be taken up again.
+    dry_run : bool
+        Whether only to say what would be dropped.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no store.
+    StoreLockedError
+        If another process is writing into the store.
+    """
+    base, _ = locate(str(path))
+    repository = open_repository(base)
+    if older_than is None:
+        older_than = timedelta(0) if is_local(base) else REMOTE_AGE
+    limit = datetime.now(UTC) - older_than
+    lock = StoreLock(base) if is_local(base) else None
+    try:
+        names = _unfinished(repository)
+        dropped = [name for name in names if abandoned and _is_old(repository, base, name, limit, dry_run)]
+        if not dry_run:
+            for name in dropped:
+                drop_unfinished(repository, name)
+        found = repository.garbage_collect(limit, dry_run=dry_run)
+    finally:
+        if lock:
+            lock.release()
+    return Collected(
+        found.bytes_deleted,
+        found.chunks_deleted,
+        found.manifests_deleted
+        + found.snapshots_deleted
+        + found.attributes_deleted
+        + found.transaction_logs_deleted,
+        tuple(dropped),
+        tuple(name for name in names if name not in dropped),
+        dry_run,
+    )
+
+
+def _unfinished(repository: icechunk.Repository) -> list[str]:
+    prefix = working_branch("")
+    return sorted(b.removeprefix(prefix) for b in repository.list_branches() if b.startswith(prefix))
+
+
+def _is_old(repository: icechunk.Repository, path: str, name: str, limit: datetime, dry_run: bool) -> bool:
+    """Whether the last commit of an unfinished pass is before a time.
+
+    One that only lacks its tag is brought to its end instead, and was not unfinished.
+    """
+    if not dry_run and unfinished(path, name) is None:
+        return False
+    last = repository.lookup_snapshot(repository.lookup_branch(working_branch(name)))
+    return last.written_at <= limit
