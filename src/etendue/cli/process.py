@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from etendue.cli.place import client_at, place_options
+
 if TYPE_CHECKING:
     from etendue.dataflow.flow import Flow
 
@@ -64,13 +66,7 @@ def _flow(pipeline: str, files: tuple[str, ...], write: tuple[str, ...], **optio
 @_input_options
 @click.option("--into", "store", required=True, help="Store to write into; made if it is not there.")
 @click.option("--pass", "tag", required=True, help="Name of the pass.")
-@click.option(
-    "--on", "where", default="laptop", show_default=True, help="laptop, processes, or tls://host:port."
-)
-@click.option(
-    "--credentials", type=click.Path(), help="Folder with ca.pem, cert.pem, key.pem for a tls:// scheduler."
-)
-@click.option("--insecure", is_flag=True, help="Allow a scheduler without encryption.")
+@place_options
 @click.option("--fresh", is_flag=True, help="Drop what an interrupted run of this pass has done; begin anew.")
 @click.option("--retry-failed", is_flag=True, help="Read again the inputs that could not be read.")
 @click.option("--repair", is_flag=True, help="Verify the pass and make damaged partitions anew.")
@@ -81,6 +77,7 @@ def run(
     store: str,
     tag: str,
     where: str,
+    jobs: int | None,
     credentials: str | None,
     insecure: bool,
     fresh: bool,
@@ -106,13 +103,9 @@ def run(
     """
     flow = _flow(pipeline, files, **options)
     how = {"fresh": fresh, "retry_failed": retry_failed, "repair": repair, "quiet": quiet or None}
-    if where == "laptop":
-        summary = flow.write(store, tag, **how)
-    else:
-        from etendue import connect
-
-        with connect(where, workers=options["workers"], credentials=credentials, insecure=insecure) as client:
-            summary = flow.write(store, tag, client=client, **how)
+    place = {"jobs": jobs, "credentials": credentials, "insecure": insecure}
+    with client_at(where, workers=options["workers"], **place) as client:
+        summary = flow.write(store, tag, client=client, **how)
     for failure in summary.outcome.failures:
         click.echo(f"etendue: {failure}", err=True)
     if not quiet:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
-from contextlib import nullcontext
 from typing import Any
 
 import click
 
+from etendue.cli.place import client_at, place_options
 from etendue.cli.process import EXIT_LOST, Size
 
 
@@ -72,18 +72,13 @@ class Stop:
 @click.option(
     "--memory", "memory_limit", type=Size(), help="Memory that may be used.  [default: 80 % of what is free]"
 )
-@click.option(
-    "--on", "where", default="laptop", show_default=True, help="laptop, processes, or tls://host:port."
-)
-@click.option(
-    "--credentials", type=click.Path(), help="Folder with ca.pem, cert.pem, key.pem for a tls:// scheduler."
-)
-@click.option("--insecure", is_flag=True, help="Allow a scheduler without encryption.")
+@place_options
 def watch(
     pipeline: str,
     directory: str,
     write: tuple[str, ...],
     where: str,
+    jobs: int | None,
     credentials: str | None,
     insecure: bool,
     **options: Any,
@@ -97,18 +92,16 @@ def watch(
     \b
     etendue watch iact /data/tonight --into crab.etendue --pass nrt --pattern "*.simtel.zst"
     """
-    from etendue import connect, find_pipeline
+    from etendue import find_pipeline
     from etendue.dataflow.watch import watch as batches
 
     stop = Stop()
     chain = find_pipeline(pipeline)
     if write:
         chain = chain.model_copy(update={"write": write})
-    place = nullcontext() if where == "laptop" else connect(
-        where, workers=options["workers"], credentials=credentials, insecure=insecure
-    )  # fmt: skip
+    place = {"jobs": jobs, "credentials": credentials, "insecure": insecure}
     lost = False
-    with place as client:
+    with client_at(where, workers=options["workers"], **place) as client:
         for batch in batches(chain, directory, stop=stop, client=client, **options):
             click.echo(str(batch))
             lost = lost or bool(batch.summary.outcome.failures)

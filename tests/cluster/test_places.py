@@ -54,7 +54,7 @@ def end(process):
 def scheduler(tmp_path):
     """A scheduler and a worker in processes of their own, with credentials of their own."""
     credentials = tmp_path / "credentials"
-    script = Path(__file__).parents[1] / "cluster" / "credentials.py"
+    script = Path(__file__).parents[2] / "cluster" / "credentials.py"
     subprocess.run([sys.executable, script, credentials], check=True)
     tls = [f"--tls-{option}={credentials / name}" for option, name in
            (("ca-file", "ca.pem"), ("cert", "cert.pem"), ("key", "key.pem"))]  # fmt: skip
@@ -90,7 +90,7 @@ def test_a_pass_on_a_cluster_with_credentials(scheduler, tmp_path):
     flow = et.open("simulated://gamma?n_showers=200&seed=1") | et.find_pipeline("iact")
     assert et.load(tmp_path / "s", "a").compute()["simcam"].equals(flow.compute()["simcam"])
     foreign = tmp_path / "foreign"
-    script = Path(__file__).parents[1] / "cluster" / "credentials.py"
+    script = Path(__file__).parents[2] / "cluster" / "credentials.py"
     subprocess.run([sys.executable, script, foreign], check=True)
     with pytest.raises(ClusterError, match="TLS certificate"):
         et.connect(address, credentials=foreign)
