@@ -48,7 +48,7 @@ def partition_seconds(folder: Path) -> float:
         partition = checked.apply(Partition(number, schema, tables)).partition
         checksums = fork.write(number, partition.tables)
         receipts.append(Receipt(number, {"events": 1}, {"events": 1}, checksums, {}))
-    writer.take(receipts, fork)
+    writer.take(receipts, fork.session)
     writer.publish({})
     return (process_time() - start) / n_partitions
 

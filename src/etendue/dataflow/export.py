@@ -86,6 +86,8 @@ class _Handover:
     """Stands where a run expects the writer of a pass, and hands over the tables that it is to write."""
 
     is_due = False
+    #: What tasks return of a pass: nothing here.
+    session = None
 
     def __init__(self, n_partitions: int) -> None:
         self.n_partitions = n_partitions

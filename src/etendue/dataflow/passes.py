@@ -64,6 +64,9 @@ class Options:
 
 def write_pass(flow: Flow, store: str, name: str, options: Options) -> Summary:
     """Write a pass, or what is missing of it; see `Flow.write`."""
+    from icechunk import IcechunkError
+
+    from etendue.store import StoreError
     from etendue.store.lock import held
     from etendue.store.tags import check_name
 
@@ -74,6 +77,14 @@ def write_pass(flow: Flow, store: str, name: str, options: Options) -> Summary:
         except UnforeseenError as error:
             log.warning("%s; all is scanned, and begun anew", error)
             summary = _write(flow, store, name, replace(options, fresh=True), lock, look=False)
+        except IcechunkError as error:
+            reason = str(error).partition("\n")[0]
+            if "timestamp" in reason:
+                reason = f"the clock is not what it was when the store was written last ({reason})"
+            raise StoreError(
+                f"{store} cannot be read or written: {reason}; what was committed of pass {name!r} counts: "
+                "mend this, and run it again"
+            ) from error
         if lock:
             lock.release()
     return summary
@@ -92,7 +103,8 @@ def _write(
     known = Known(published(store, name))
     job = _job(flow, name, known, begun, options, look=begun["identity"]["look"] if begun else look)
     if begun is not None:
-        _refuse_another(name, begun["identity"], job.identity if job else known.reader.attributes["identity"])
+        now = job.identity if job else known.reader.attributes["identity"]
+        _refuse_another(name, *(_with_inputs_by_path(identity) for identity in (begun["identity"], now)))
         writer = PassWriter.resume(store, name, lock=lock)
     elif job is None:
         return _nothing_new(flow, store, name, known)
@@ -141,6 +153,16 @@ def _refuse_another(name: str, was: Mapping[str, Any], now: Mapping[str, Any]) -
             f"there is a pass {name!r} that was made, or begun, otherwise:{lines}{more}\nrun it as it was, "
             "or choose another name; one that is not finished is dropped with fresh=True (--fresh)"
         )
+
+
+def _with_inputs_by_path(identity: Mapping[str, Any]) -> dict[str, Any]:
+    """The identity with what tells one state of an input from another; a file's time only if nothing else."""
+    inputs = {}
+    for entry in identity["inputs"]:
+        if not entry["void"]:
+            tells = ("size", "snapshot", "sha256" if entry["sha256"] else "mtime_ns")
+            inputs[entry["path"]] = {key: entry[key] for key in tells}
+    return {**identity, "inputs": inputs}
 
 
 def _begin(job: Job, store: str, name: str, known: Known, lock: StoreLock | None) -> PassWriter:

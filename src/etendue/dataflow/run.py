@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import closing
 from time import perf_counter
 from typing import TYPE_CHECKING
 
@@ -12,15 +12,13 @@ from etendue.dataflow.memory import give_back_memory, reuse_freed_memory
 from etendue.dataflow.outcome import Collector, Outcome
 from etendue.dataflow.plan import Plan
 from etendue.dataflow.task import Done, Task, Work, run_span
+from etendue.dataflow.window import on_cluster, on_pool
 
 if TYPE_CHECKING:
     from distributed import Client
 
     from etendue.histogram import Request
     from etendue.store import PassWriter
-
-#: Tasks in flight for each worker: enough that none waits for the driver.
-WINDOW = 3
 
 
 def run(
@@ -66,60 +64,48 @@ def run(
     """
     start = perf_counter()
     reuse_freed_memory()  # before the threads of a pool get arenas of their own
-    work = Work(plan.inputs, plan.pipeline, tuple(requests), plan.on_error, collect, plan.partition_bytes)
+    work = Work(
+        plan.inputs,
+        plan.pipeline,
+        tuple(requests),
+        plan.on_error,
+        collect,
+        plan.partition_bytes,
+        writer.fork() if writer else None,
+    )
     n_partitions = writer.n_partitions if writer else int(plan.numbers.max(initial=-1)) + 1
     collector = Collector(plan, work.requests, n_partitions)
     for number, done in already:
         collector.add(done, number)
     books = _Books(plan, writer, work.requests)
-    with _pool(plan, client, executor) as (pool, shared, window):
-        argument = shared(work)
-        waiting: set[Future[Done]] = set()
-        spans = iter(range(len(plan.spans)))
-        try:
-            while True:
-                while len(waiting) < window and (span := next(spans, None)) is not None:
-                    waiting.add(pool.submit(run_span, argument, _task(plan, span, writer)))
-                if not waiting:
-                    break
-                finished, waiting = wait(waiting, return_when=FIRST_COMPLETED)
-                for future in finished:
-                    done = future.result()
-                    number = int(plan.input_numbers[done.scan])
-                    collector.add(done, number)
-                    books.enter(done, number)
-                    progress(done)
-        except BaseException:
-            for future in waiting:
-                future.cancel()
-            raise
+    with closing(_each(plan, work, client, executor)) as ended:
+        for done in ended:
+            number = int(plan.input_numbers[done.scan])
+            collector.add(done, number)
+            books.enter(done, number)
+            progress(done)
     outcome = collector.finish()
     give_back_memory()
     outcome.wall = perf_counter() - start
     return outcome
 
 
-def _task(plan: Plan, span: int, writer: PassWriter | None) -> Task:
-    first, stop = plan.spans[span]
-    partitions = plan.partitions[first:stop]
-    ranges = tuple(zip(partitions["first"].tolist(), partitions["stop"].tolist(), strict=True))
-    numbers = tuple(plan.numbers[first:stop].tolist())
-    return Task(int(partitions["scan"][0]), numbers, ranges, writer.fork() if writer else None)
-
-
-@contextmanager
-def _pool(plan: Plan, client: Client | None, executor: Executor | None) -> Iterator[tuple]:
-    """Where tasks are submitted, how what they share gets there, and how many are in flight."""
+def _each(plan: Plan, work: Work, client: Client | None, executor: Executor | None) -> Iterator[Done]:
+    """What the tasks of a plan return, as they end."""
+    tasks = (_task(plan, *span) for span in plan.spans.tolist())
     if client is not None:
-        n_threads = sum(client.nthreads().values()) or 1
-        # A span counts once its receipt is here, so running one again is harmless.
-        pool = client.get_executor(retries=2, pure=False)
-        yield pool, lambda work: client.scatter(work, broadcast=True, hash=False), WINDOW * n_threads
+        yield from on_cluster(client, run_span, work, tasks)
     elif executor is not None:
-        yield executor, lambda work: work, WINDOW * plan.workers
+        yield from on_pool(executor, run_span, work, tasks, plan.workers)
     else:
         with ThreadPoolExecutor(plan.workers, thread_name_prefix="etendue") as threads:
-            yield threads, lambda work: work, WINDOW * plan.workers
+            yield from on_pool(threads, run_span, work, tasks, plan.workers)
+
+
+def _task(plan: Plan, first: int, stop: int) -> Task:
+    partitions = plan.partitions[first:stop]
+    ranges = tuple(zip(partitions["first"].tolist(), partitions["stop"].tolist(), strict=True))
+    return Task(int(partitions["scan"][0]), tuple(plan.numbers[first:stop].tolist()), ranges)
 
 
 class _Books:
@@ -139,7 +125,7 @@ class _Books:
             return
         if self._pending is not None and done.payload is not None:
             self._pending.add(done.payload)
-        self._writer.take(done.receipts, done.writer, input_number=number, sha256=done.sha256)
+        self._writer.take(done.receipts, done.chunks, input_number=number, sha256=done.sha256)
         if self._writer.is_due:
             self._writer.commit()
 

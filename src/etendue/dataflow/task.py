@@ -30,13 +30,15 @@ from etendue.dataflow.unify import Inputs, rename_path, renamed_partition
 from etendue.schema import Columns, Schema
 
 if TYPE_CHECKING:
+    from icechunk import ForkSession
+
     from etendue.histogram import Accumulator, Payload, Request
     from etendue.store import ChunkWriter
 
 
 @dataclass(frozen=True)
 class Work:
-    """What is the same for all tasks of a run."""
+    """What is the same for all tasks of a run; ``writer`` is copied by each."""
 
     inputs: Inputs
     pipeline: CheckedPipeline
@@ -44,16 +46,16 @@ class Work:
     on_error: OnError
     collect: bool
     partition_bytes: int
+    writer: ChunkWriter | None
 
 
 @dataclass(frozen=True)
 class Task:
-    """One span: which blocks of which input, what numbers its partitions have, where they go."""
+    """One span: which blocks of which input, and what numbers its partitions have."""
 
     scan: int
     numbers: tuple[int, ...]
     ranges: tuple[tuple[int, int], ...]
-    writer: ChunkWriter | None
 
 
 @dataclass
@@ -62,7 +64,7 @@ class Done:
 
     scan: int
     receipts: list[Receipt]
-    writer: ChunkWriter | None = None
+    chunks: ForkSession | None = None
     sha256: str = ""
     payload: Payload | None = None
     tables: list[dict[str, Columns]] = field(default_factory=list)
@@ -87,7 +89,8 @@ class _Span:
         self.task = task
         self.scan: Scan = work.inputs.scans[task.scan]
         self.accumulator = accumulator
-        self.done = Done(task.scan, [], task.writer)
+        self.writer = work.writer.fork() if work.writer else None
+        self.done = Done(task.scan, [], self.writer.session if self.writer else None)
 
     def process(self) -> None:
         try:
@@ -164,7 +167,7 @@ class _Span:
         clock("fill")
         tables = _written(self.work.pipeline, applied.partition)
         number = applied.partition.number
-        checksums = self.done.writer.write(number, tables) if self.done.writer is not None else {}
+        checksums = self.writer.write(number, tables) if self.writer else {}
         if self.work.collect:
             self.done.tables.append(
                 {t: {c: np.asarray(a) for c, a in columns.items()} for t, columns in tables.items()}

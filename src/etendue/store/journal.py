@@ -27,8 +27,8 @@ HISTOGRAMS = "journal_histograms"
 _VARIABLES = [
     Variable(name, ("entry",), "uint8", "", "working state of a pass") for name in (JOURNAL, HISTOGRAMS)
 ]
-#: More commits than any pass has.
-_MOST = 1 << 31
+#: More commits than any pass has; not many more, as each costs a little of the time of every commit.
+_MOST = 1 << 20
 
 
 @dataclass

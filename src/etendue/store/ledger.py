@@ -67,7 +67,8 @@ class Ledger:
     def add(self, receipt: Receipt, input_number: int) -> None:
         """Enter a partition."""
         number = receipt.number
-        self.forget(np.array([number]))
+        if self.seen[number]:
+            self.forget(np.array([number]))
         self.rows[number] = [receipt.rows.get(table, 0) for table in self.tables]
         for column, checksum in receipt.checksums.items():
             self.checksums[number, self._places[column]] = checksum

@@ -10,8 +10,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from time import time
 
-from etendue.store.paths import is_local
+from etendue.store.paths import StoreError, is_local
+
+#: Seconds that the clock may differ from that of the file system. Icechunk notes the time of each change and
+#: takes none that is earlier, so that one made with a clock that is ahead shuts the store until then.
+_DRIFT = 300
 
 
 @contextmanager
@@ -49,6 +54,8 @@ class StoreLock:
     ------
     StoreLockedError
         If the store is claimed.
+    StoreError
+        If the clock is not that of the file system.
     """
 
     def __init__(self, store: str | Path) -> None:
@@ -69,6 +76,7 @@ class StoreLock:
             remedy = f"wait for it to end or, if it no longer runs there, remove {self.path}"
             raise StoreLockedError(self._message(store, remedy))
         self._write_holder()
+        self._refuse_drift(store)
 
     def release(self) -> None:
         """Give up the claim; harmless if given up before."""
@@ -94,6 +102,16 @@ class StoreLock:
         self._file.truncate(0)
         json.dump(holder, self._file)
         self._file.flush()
+
+    def _refuse_drift(self, store: str | Path) -> None:
+        drift = time() - os.fstat(self._file.fileno()).st_mtime
+        if abs(drift) > _DRIFT:
+            self.release()
+            side = "ahead of" if drift > 0 else "behind"
+            raise StoreError(
+                f"the clock is {abs(drift):.0f} s {side} that of the file system of {store}: set it right; "
+                "nothing was written"
+            )
 
     def _message(self, store: str | Path, remedy: str) -> str:
         holder = {"host": "this host", "pid": "?", "since": "just now", **self._holder()}

@@ -91,7 +91,7 @@ class PassWriter:
         self._static: dict[str, Any] = {"static_rows": {}, "static_checksums": {}}
         self._forgotten: list[int] = []
         self._retried: list[str] = []
-        self._writers: list[ChunkWriter] = []
+        self._chunks: list[icechunk.ForkSession] = []
         self._entry = journal.Entry()
         self._n_entries = 0
         self._committed = monotonic()
@@ -277,6 +277,7 @@ class PassWriter:
     def _write_root(self, *, complete: bool) -> None:
         facts = {
             "format": layout.FORMAT,
+            "name": self.name,
             "preset": self._preset,
             "schema": layout.schema_to_json(self.schema),
             "n_partitions": self.n_partitions,
@@ -313,7 +314,7 @@ class PassWriter:
         self.ledger.failures = [f for f in self.ledger.failures if f.path not in paths]
 
     def fork(self) -> ChunkWriter:
-        """A writer for one task; cheap, and good for the whole pass whatever is committed meanwhile."""
+        """A writer of chunks; cheap, and good for the whole pass whatever is committed meanwhile."""
         # Icechunk forks only sessions without changes, so not the one that forks are merged into.
         return ChunkWriter(self._origin.fork(), self.schema, self._preset)
 
@@ -324,19 +325,19 @@ class PassWriter:
     def take(
         self,
         receipts: Iterable[Receipt],
-        writer: ChunkWriter | None = None,
+        chunks: icechunk.ForkSession | None = None,
         *,
         input_number: int = 0,
         sha256: str = "",
     ) -> None:
-        """Take in what a task has done: the receipts of its partitions, and the chunks that it wrote."""
+        """Take in what a task has done: receipts of its partitions, and the session of its `ChunkWriter`."""
         for receipt in receipts:
             self.ledger.add(receipt, input_number)
             self._entry.receipts.append((input_number, receipt))
         if sha256:
             self._entry.sha256[input_number] = sha256
-        if writer is not None:
-            self._writers.append(writer)
+        if chunks is not None:
+            self._chunks.append(chunks)
 
     def note(self, failures: Iterable[Failure]) -> None:
         """Enter inputs that are not read at all."""
@@ -348,7 +349,7 @@ class PassWriter:
     def is_due(self) -> bool:
         """Whether what has been taken in should be committed."""
         late = monotonic() - self._committed > COMMIT_SECONDS
-        return len(self._writers) >= COMMIT_SPANS or (late and bool(self._entry))
+        return len(self._chunks) >= COMMIT_SPANS or (late and bool(self._entry))
 
     def commit(self) -> None:
         """Commit what was taken in to the working branch; from now on it is safe.
@@ -368,9 +369,9 @@ class PassWriter:
         self._commit(f"{n_partitions} partitions")
 
     def _merge(self) -> None:
-        if self._writers:
-            self._session.merge(*(writer.session for writer in self._writers))
-            self._writers = []
+        if self._chunks:
+            self._session.merge(*self._chunks)
+            self._chunks = []
 
     def _commit(self, message: str) -> str:
         try:
@@ -442,10 +443,11 @@ class PassWriter:
         """Stop here: what was taken in stays for `resume`; a pass in which nothing is done is dropped."""
         try:
             self.commit()
+            if not self._n_entries:
+                drop_unfinished(self._repository, self.name)
         except Exception as error:  # the disk may be full: what was committed before counts
-            log.warning("pass %s: the last partitions could not be committed (%s)", self.name, error)
-        if not self._n_entries:
-            drop_unfinished(self._repository, self.name)
+            reason = str(error).partition("\n")[0]
+            log.warning("pass %s: the last partitions could not be committed (%s)", self.name, reason)
         self._close()
 
     def _close(self) -> None:

@@ -77,7 +77,7 @@ def unfinished(path: str | Path, name: str) -> dict[str, Any] | None:
     if not exists(path):
         return None
     repository = open_repository(path)
-    if working_branch(name) not in repository.list_branches() or not _is_begun(repository, name):
+    if working_branch(name) not in repository.list_branches() or not _is_begun(repository, path, name):
         return None
     reader = working_reader(repository, path, name)
     return None if reader.facts["complete"] else reader.attributes
@@ -94,17 +94,20 @@ def settle(path: str, name: str) -> None:
     repository = open_repository(path)
     if working_branch(name) not in repository.list_branches():
         return
-    if not _is_begun(repository, name):
+    if not _is_begun(repository, path, name):
         repository.delete_branch(working_branch(name))
     elif working_reader(repository, path, name).facts["complete"]:
         show(repository, name)
 
 
-def _is_begun(repository: icechunk.Repository, name: str) -> bool:
-    """Whether something was committed to a working branch that is not published yet."""
+def _is_begun(repository: icechunk.Repository, path: str, name: str) -> bool:
+    """Whether something of a pass was committed to its branch, which starts at another pass or at nothing."""
     tip = repository.lookup_branch(working_branch(name))
     published = {repository.lookup_tag(tag) for tag in repository.list_tags()}
-    return tip not in published and repository.lookup_snapshot(tip).parent_id is not None
+    if tip in published or repository.lookup_snapshot(tip).parent_id is None:
+        return False
+    # What main shows has no tag yet if its publication was cut short just there.
+    return working_reader(repository, path, name).facts["name"] == name
 
 
 def published(path: str, name: str) -> PassReader | None:

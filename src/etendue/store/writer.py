@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import icechunk
 import numpy as np
@@ -19,7 +19,8 @@ from etendue.store.repository import set_keys
 class ChunkWriter:
     """Writes partitions into a fork of the pass's session.
 
-    It can be pickled; once used it must come back to `PassWriter.merge`. One thread uses it at a time.
+    It can be pickled; once used, its session must come back to `PassWriter.take`. One thread uses it at a
+    time.
 
     Parameters
     ----------
@@ -34,6 +35,10 @@ class ChunkWriter:
     session: icechunk.ForkSession
     schema: Schema
     preset: str
+
+    def fork(self) -> ChunkWriter:
+        """Another writer for the same pass; of one that was not used yet."""
+        return replace(self, session=self.session.fork())
 
     def write(self, number: int, tables: Mapping[str, Columns]) -> dict[str, int]:
         """Encode and set the chunks of one partition.
