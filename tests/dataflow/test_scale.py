@@ -1,0 +1,77 @@
+"""What a driver holds does not grow with the number of spans, and plans of a million partitions are small."""
+
+import json
+import subprocess
+import sys
+from textwrap import dedent
+
+import pytest
+
+from . import ticks
+
+PLAN = """
+    import json, psutil
+    import numpy as np
+    import etendue as et
+    from etendue.store import PassWriter
+
+    plan = et.open("ticks://1000000", memory_limit=1 << 50).plan()
+    half = plan.only(np.arange(len(plan.partitions)) % 2 == 0)
+    writer = PassWriter.create("memory://s", "p", plan.pipeline.written_schema, {}, len(plan.partitions), {})
+    peak = psutil.Process().memory_info().rss
+    print(json.dumps([len(plan.spans), len(half.spans), len(writer.ledger.seen), peak]))
+"""
+
+RUN = """
+    import gc, json, psutil, sys
+    import etendue as et
+    from etendue.dataflow.memory import give_back_memory
+    from etendue.dataflow.run import run
+    from etendue.store import PassWriter
+
+    store, n_spans, *counts = sys.argv[1], *map(int, sys.argv[2:])
+    plan = et.open(f"ticks://{n_spans}", memory_limit=1 << 50).plan()
+    schema = plan.pipeline.written_schema
+    writer = PassWriter.create(store, "p", schema, {}, len(plan.partitions), {"labels": {}})
+    n_done, memory = 0, {}
+
+    def note(done):
+        global n_done
+        n_done += 1
+        if n_done in counts:
+            gc.collect()
+            give_back_memory()  # what is free and only kept for the next partition does not count
+            memory[n_done] = psutil.Process().memory_info().rss
+
+    with et.connect("laptop", workers=2) as client:
+        run(plan, writer=writer, client=client, progress=note)
+    writer.publish({})
+    rows = et.load(store, "p").events.sizes["event"]
+    print(json.dumps([rows, list(memory.values())]))
+"""
+
+
+def run_script(folder, script, *arguments):
+    done = subprocess.run(
+        [sys.executable, "-c", dedent(script), *map(str, arguments)],
+        env=ticks.install(folder),
+        check=True,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    return json.loads(done.stdout)
+
+
+def test_a_plan_of_a_million_partitions_is_small(tmp_path):
+    n_spans, n_half, n_numbers, memory = run_script(tmp_path, PLAN)
+    assert (n_spans, n_half, n_numbers) == (1_000_000, 500_000, 1_000_000)
+    assert memory < 1 << 30
+
+
+@pytest.mark.cluster
+@pytest.mark.timeout(3600)
+def test_memory_of_driver_and_scheduler_is_flat(tmp_path):
+    """Driver, scheduler and worker are one process here; the spans do nothing and each commit is real."""
+    rows, (early, late) = run_script(tmp_path, RUN, tmp_path / "s", 100_000, 20_000, 100_000)
+    assert rows == 100_000
+    assert late - early < 64 << 20
