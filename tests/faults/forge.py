@@ -2,8 +2,8 @@
 
 It has one thread only, as what it forks must be able to start threads of its own; so it does not import
 icechunk, which starts some. It reads commands from its standard input, a line of JSON each: the ``function``
-to call with a list of ``arguments``, a file for the ``output``, and a ``delay`` after which the run is killed.
-It answers with the run's exit code, negative if a signal ended it, and how long it took.
+to call with a list of ``arguments``, a file for the ``output``, and a ``delay`` until the run is killed. It
+answers with the run's exit code, negative if a signal ended it, and how long it took.
 """
 
 from __future__ import annotations

@@ -40,7 +40,7 @@ def mark() -> None:
     from icechunk import Repository
 
     from etendue.dataflow import passes
-    from etendue.store import grids, journal, publish
+    from etendue.store import grids, journal, publish, whole
     from etendue.store.lock import StoreLock
 
     for owner, name in [
@@ -51,7 +51,7 @@ def mark() -> None:
         (publish.PassWriter, "_commit"),
         (journal, "append"),
         (grids, "write_true"),
-        (publish.PassWriter, "_write_ledger"),
+        (whole, "write_ledger"),
         (Repository, "create_tag"),
         (Repository, "reset_branch"),
         (Repository, "delete_branch"),

@@ -18,7 +18,7 @@ import numpy as np
 
 from etendue.dataflow.partition import Failure, Receipt
 from etendue.schema import Columns, Schema
-from etendue.store import grids, journal, layout
+from etendue.store import grids, journal, layout, whole
 from etendue.store.codecs import Preset
 from etendue.store.ledger import FAILURES, Ledger, ledger_of
 from etendue.store.lock import StoreLock, held
@@ -34,7 +34,7 @@ from etendue.store.tags import (
     working_branch,
     working_reader,
 )
-from etendue.store.writer import ChunkWriter, encode
+from etendue.store.writer import ChunkWriter
 
 log = logging.getLogger(__name__)
 
@@ -194,7 +194,7 @@ class PassWriter:
             writer.ledger.keep(ledger_of(earlier))
             writer._lay_out(static)
             grids.open_gaps(writer._session, earlier.schema, earlier.rows)
-            writer._fill_new_counts(earlier)
+            whole.fill_counts(writer._session.store, writer.schema, writer.ledger, earlier, preset)
             grids.delete_chunks(writer._session.store, writer.schema, writer.ledger.rows, forget)
             writer._forget(list(forget), list(retried))
             writer._begin()
@@ -221,7 +221,11 @@ class PassWriter:
                 claim,
             )
             if writer.n_earlier:
-                writer.ledger.keep(ledger_of(reader))
+                earlier = PassReader.open(path, name)
+                writer.ledger.keep(ledger_of(earlier))
+                whole.fill_counts(
+                    writer._session.store, writer.schema, writer.ledger, earlier, facts["preset"]
+                )
             writer._forget(facts["forgotten"], facts["retried"])
             writer._static = {key: facts[key] for key in writer._static}
             writer.resumed = journal.read(reader.store)
@@ -257,22 +261,13 @@ class PassWriter:
         return self.ledger.failure_columns() if name == FAILURES.name else {}
 
     def _write_static(self, name: str, columns: Columns) -> None:
-        """Write a static table, in one chunk a column."""
-        table = self.schema[name]
-        columns = {column: columns[column] for column in table.variables if column in columns}
-        n_rows = self._static["static_rows"][name] = table.validate(columns, complete=True)
-        edges = np.full(1 if n_rows else 0, n_rows)
-        metadata, chunks = {}, {}
-        for array, variable, inner in layout.columns_of(table):
-            codec = layout.codec_for(variable, self._preset)
-            metadata[f"{array}/zarr.json"] = layout.array_metadata(variable, inner, codec, edges)
-            self._static["static_checksums"].pop(array, None)
-            if len(edges) and 0 not in inner:
-                checksum, data = encode(array, columns[variable.name], variable, codec)
-                self._static["static_checksums"][array] = checksum
-                chunks[layout.chunk_key(array, 0, len(variable.dims))] = data
-        set_keys(self._session.store, metadata)
-        set_keys(self._session.store, chunks)
+        """Write a static table, and note its rows and checksums."""
+        table, known = self.schema[name], self._static["static_checksums"]
+        rows, checksums = whole.write_static(self._session.store, table, columns, self._preset)
+        self._static["static_rows"][name] = rows
+        for array, _, _ in layout.columns_of(table):
+            known.pop(array, None)
+        known |= checksums
 
     def _write_root(self, *, complete: bool) -> None:
         facts = {
@@ -289,23 +284,6 @@ class PassWriter:
         }
         root = layout.group_keys(self.schema, {**self.attributes, layout.ROOT: facts})["zarr.json"]
         set_keys(self._session.store, {"zarr.json": root})
-
-    def _fill_new_counts(self, earlier: PassReader) -> None:
-        """Of tables that only come with this revision, the partitions before have no rows."""
-        keys: dict[str, bytes] = {}
-        for table in layout.chunked_tables(earlier.schema):
-            counts = earlier.rows[table.name]
-            for name in self.schema[table.name].variables.keys() - table.variables.keys():
-                array, variable = f"{table.name}/{name}", self.schema[table.name].variables[name]
-                codec = layout.codec_for(variable, self._preset)
-                made = {
-                    n: encode(array, np.zeros(n, variable.dtype), variable, codec)
-                    for n in np.unique(counts[counts > 0]).tolist()
-                }
-                for number in np.flatnonzero(counts).tolist():
-                    checksum, keys[layout.chunk_key(array, number, 1)] = made[int(counts[number])]
-                    self.ledger.checksums[number, self.ledger.columns.index(array)] = checksum
-        set_keys(self._session.store, keys)
 
     def _forget(self, numbers: list[int], paths: list[str]) -> None:
         """Leave out partitions of the revision before, and what was told of inputs that are read again."""
@@ -407,7 +385,7 @@ class PassWriter:
         grids.write_true(self._session, self.schema, self.ledger.rows, self._preset)
         self.ledger.compact()
         self.n_partitions = len(self.ledger.seen)
-        self._write_ledger()
+        whole.write_ledger(self._session.store, self.ledger, self._preset)
         self._write_static(FAILURES.name, self.ledger.failure_columns())
         self.attributes.update(attributes)
         self._write_root(complete=True)
@@ -416,24 +394,6 @@ class PassWriter:
         self.tag = show(self._repository, self.name)
         self._close()
         return snapshot
-
-    def _write_ledger(self) -> None:
-        """Write what is known of each partition."""
-        edges = layout.ledger_edges(self.n_partitions)
-        values = {
-            layout.PARTITIONS: self.ledger.rows,
-            layout.ORIGIN: self.ledger.origin,
-            layout.CHECKSUMS: self.ledger.checksums,
-        }
-        for name, array in values.items():
-            variable = layout.LEDGER[name]
-            codec = layout.codec_for(variable, self._preset)
-            metadata = layout.array_metadata(variable, array.shape[1:], codec, edges)
-            set_keys(self._session.store, {f"{name}/zarr.json": metadata})
-            chunks = {}
-            for chunk, part in enumerate(np.split(array, np.cumsum(edges)[:-1]) if array.size else ()):
-                _, chunks[layout.chunk_key(name, chunk, 2)] = encode(name, part, variable, codec)
-            set_keys(self._session.store, chunks)
 
     def _summary(self) -> str:
         totals = dict(zip(self.ledger.tables, self.ledger.rows.sum(axis=0).tolist(), strict=True))
