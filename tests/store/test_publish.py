@@ -308,8 +308,9 @@ def test_killed_at_any_moment(tmp_path, delay):
     assert found["old"] == before
     if "new" in found:
         np.testing.assert_array_equal(images(path, "new"), joined(PARTITIONS, "cam", "image"))
-    else:
-        np.testing.assert_array_equal(images(path), joined(OTHERS, "cam", "image"))
+    else:  # between the two steps that show it, it is the newest pass already
+        shown = images(path)
+        assert any(np.array_equal(shown, joined(of, "cam", "image")) for of in (OTHERS, PARTITIONS))
 
 
 def test_one_writer_at_a_time(tmp_path):
