@@ -44,6 +44,7 @@ POINTS = [
 ]
 
 
+@pytest.mark.cluster
 @pytest.mark.parametrize("point", POINTS)
 def test_killed_at_a_point(site, inputs, forge, undisturbed, tmp_path, point):
     store = tmp_path / "s.etendue"
