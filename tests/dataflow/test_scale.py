@@ -74,7 +74,7 @@ def test_a_plan_of_a_million_partitions_is_small(tmp_path):
 def test_memory_of_driver_and_scheduler_is_flat(tmp_path):
     """Driver, scheduler and worker are one process here; the spans do nothing and each commit is real.
 
-    A span takes 3 ms. With ``ETENDUE_TEST_SPANS=100000``, what is there at the end is 13 MB more than at 20,000.
+    A span takes 3 ms. With ``ETENDUE_TEST_SPANS=100000``, the end has 13 MB more than 20,000 spans.
     """
     n_spans = int(os.environ.get("ETENDUE_TEST_SPANS", "25000"))
     rows, (early, late) = run_script(tmp_path, RUN, tmp_path / "s", n_spans, n_spans // 5, n_spans)
