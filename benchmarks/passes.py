@@ -126,7 +126,7 @@ def kill_at(mark: Path, command: list[str]) -> None:
         process.kill()
 
 
-def processes(folder: Path, n_showers: int = 60_000, repeat: int = 3) -> list[list[str]]:
+def processes(folder: Path, n_showers: int = 60_000, copies: int = 4, repeat: int = 3) -> list[list[str]]:
     """Store to DL2 on two processes against one: wall time, and the CPU time of the busiest worker.
 
     The wall time of two says something only where the machine has nothing else to do.
@@ -135,7 +135,10 @@ def processes(folder: Path, n_showers: int = 60_000, repeat: int = 3) -> list[li
 
     raw = folder / "raw"
     et.open(f"simulated://gamma?n_showers={n_showers}&seed=1").write(raw, "raw", quiet=True)
-    flow = et.open(f"{raw}@raw", partition_bytes=64 << 20) | et.find_pipeline("ctapipe")
+    stores = [raw, *(folder / f"raw{n}" for n in range(1, copies))]
+    for store in stores[1:]:
+        shutil.copytree(raw, store, copy_function=os.link)
+    flow = et.open(*stores, partition_bytes=64 << 20) | et.find_pipeline("ctapipe")
     with et.connect("processes", workers=1) as one, et.connect("processes", workers=2) as two:
         wall, cpu = {1: [], 2: []}, {1: [], 2: []}
         for turn in range(repeat + 1):
