@@ -13,7 +13,7 @@ from etendue.dataflow import source as source_module
 from etendue.dataflow.pipeline import Pipeline
 from etendue.dataflow.source import Scan, SourceError
 from etendue.dataflow.watch import watch
-from etendue.schema import SchemaError, Table, Variable
+from etendue.schema import Table, Variable
 from etendue.store import PassExistsError, unfinished
 from etendue.store.lock import StoreLock, StoreLockedError
 
@@ -143,18 +143,17 @@ def alien(toy, monkeypatch):
     return toy
 
 
-def test_a_file_that_does_not_fit_is_left_out_alone(alien, night, watching, tmp_path, caplog):
+def test_a_file_that_does_not_fit_is_set_aside_alone(alien, night, watching, tmp_path):
     alien("night/a.raw", "toy 20 1")
     assert len(list(watching())) == 1
     for name, text in (("b.raw", "toy 30 1"), ("m.raw", "alien 30 1"), ("z.raw", "toy 10 1")):
         alien(f"night/{name}", text)
-    assert [names(batch) for batch in watching()] == [["b.raw"], ["z.raw"]]
-    (message,) = [record.message for record in caplog.records if record.levelno == logging.ERROR]
-    assert "m.raw" in message
-    assert "left out" in message
+    (batch,) = watching()
+    assert names(batch) == ["b.raw", "m.raw", "z.raw"]
+    (failure,) = batch.summary.outcome.failures
+    assert failure.path.endswith("m.raw")
     assert et.load(tmp_path / "toy.etendue", "nrt")["events"].sizes["event"] == 60
-    with pytest.raises(SchemaError):
-        list(watching(on_error="raise"))
+    assert list(watching()) == []
 
 
 def test_broken_files_wait_for_a_pass(alien, night, watching, tmp_path, caplog):
