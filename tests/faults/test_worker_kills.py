@@ -44,7 +44,7 @@ def test_killed_at_random(site, inputs, undisturbed, tmp_path):
     """Also both at the same time, so that what was sent to them is lost with them."""
     store, output = tmp_path / "s.etendue", tmp_path / "output.txt"
     arguments = command(site, inputs, store, "--on", "processes")
-    process = start(site, arguments, output, **{PACE: "0.2"})
+    process = start(site, arguments, output, **{PACE: "0.4"})
     rng = random.Random(5)
     n_kills, deadline = 0, monotonic() + 60
     while process.poll() is None and monotonic() < deadline:
@@ -56,6 +56,5 @@ def test_killed_at_random(site, inputs, undisturbed, tmp_path):
                     worker.send_signal(signal.SIGKILL)
                     n_kills += 1
     assert process.wait(60) == 0, output.read_text()
-    print(f"{n_kills} workers killed")
-    assert n_kills >= 4
+    assert n_kills >= 2
     assert_same(store, undisturbed)
