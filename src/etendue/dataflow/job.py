@@ -118,13 +118,13 @@ def addition(
     SourceError
         If an input cannot be read and ``on_error`` is ``raise``, or has changed since the pass was made.
     """
-    named = expand(flow.paths)
+    named = dict.fromkeys(expand(flow.paths)).keys()  # a set, in order
     if not named:
         raise PlanError("no input: name at least one file")
     numbers, paths = known.broken
-    void = [n for n in sorted(numbers) if retry_failed and known.inputs[n]["path"] in set(named)]
+    void = [n for n in sorted(numbers) if retry_failed and known.inputs[n]["path"] in named]
     retried = {known.inputs[n]["path"] for n in void} | (paths if retry_failed else set())
-    grown = _grown(known, set(named) - retried)
+    grown = _grown(known, named - retried)
     have = (known.latest.keys() | paths) - retried - grown.keys()
     new = [path for path in named if path not in have and path not in unreadable]
     if not new:
@@ -139,8 +139,7 @@ def addition(
     if not scans and known.reader is None and not unreadable:
         raise PlanError(f"none of the inputs can be read: {'; '.join(map(str, failures))}")
     earlier = known.without(void)
-    scans, misfits = _fitting(flow, known, earlier, scans)
-    plan = _plan(flow, known, earlier, scans.values(), also_read)
+    plan, scans, misfits = _fitting(flow, known, earlier, scans, also_read)
     inputs = replace(plan.inputs, failures=failures + misfits + plan.inputs.failures)
     plan = replace(plan, inputs=inputs)
     plan = plan.placed(known.n_partitions + plan.numbers, len(known.inputs) + plan.input_numbers)
@@ -152,7 +151,7 @@ def addition(
         {**earlier.labels, **_labels(inputs)},
         earlier.n_runs + sum(scan.n_runs - scan.seen_runs for scan in scans.values()),
         tuple(known.partitions_of(void).tolist()),
-        tuple(sorted(paths & set(named))) if retry_failed else (),
+        tuple(sorted(paths & named)) if retry_failed else (),
     )
 
 
@@ -220,11 +219,12 @@ def _plan(
     plan = flow._plan(unify(scans, earlier), also_read, True)
     if known.reader is None:
         return plan
-    for name, table in plan.pipeline.written_schema.items():
-        before = known.reader.schema.get(name)
+    written, published = plan.pipeline.written_schema, known.reader.schema
+    counts = {f"n_{child}" for child in written if child not in published}
+    for name, table in written.items():
+        before = published.get(name)
         if before is None or table.role == "static":
             continue
-        counts = {f"n_{child}" for child in plan.pipeline.written_schema if child not in known.reader.schema}
         if differing := sorted((set(before.variables) ^ set(table.variables)) - counts):
             raise SchemaError(
                 f"with these inputs, table {name!r} has other columns than in the pass ({differing}); "
@@ -234,23 +234,22 @@ def _plan(
 
 
 def _fitting(
-    flow: Flow, known: Known, earlier: Earlier, scans: dict[str, Scan]
-) -> tuple[dict[str, Scan], tuple[Failure, ...]]:
-    """The inputs that fit what the pass has and, with ``skip``, why the others do not."""
-    if flow.on_error == "raise" or known.reader is None:
-        return scans, ()
+    flow: Flow, known: Known, earlier: Earlier, scans: dict[str, Scan], also_read: Sequence[str]
+) -> tuple[Plan, dict[str, Scan], tuple[Failure, ...]]:
+    """The plan for the inputs that fit what the pass has, these and, with ``skip``, why the others do not."""
     try:
-        _plan(flow, known, earlier, scans.values(), ())
-        return scans, ()
+        return _plan(flow, known, earlier, scans.values(), also_read), scans, ()
     except SchemaError:
-        fitting, misfits = {}, []
+        if flow.on_error == "raise" or known.reader is None:
+            raise
+    fitting, misfits = {}, []
     for path, scan in scans.items():
         try:
             _plan(flow, known, earlier, [scan], ())
             fitting[path] = scan
         except SchemaError as error:
             misfits.append(Failure(path, "tables", str(error)))
-    return fitting, tuple(misfits)
+    return _plan(flow, known, earlier, fitting.values(), also_read), fitting, tuple(misfits)
 
 
 def _labels(inputs: Inputs) -> dict[str, str]:

@@ -253,12 +253,10 @@ class PassWriter:
         """Make all groups and arrays, with provisional grids, and write the static tables."""
         set_keys(self._session.store, layout.group_keys(self.schema, {}))
         grids.write_provisional(self._session.store, self.schema, self.n_partitions, self._preset)
+        static = {**static, FAILURES.name: self.ledger.failure_columns()}
         for name, table in self.schema.items():
             if table.role == "static":
-                self._write_static(name, static.get(name, self._no_failures(name)))
-
-    def _no_failures(self, name: str) -> Columns:
-        return self.ledger.failure_columns() if name == FAILURES.name else {}
+                self._write_static(name, static.get(name, {}))
 
     def _write_static(self, name: str, columns: Columns) -> None:
         """Write a static table, and note its rows and checksums."""

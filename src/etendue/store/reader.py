@@ -248,7 +248,7 @@ class PassReader:
         return self.rows[table]
 
     @cached_property
-    def _chunk_of(self) -> dict[str, np.ndarray]:
+    def chunk_of(self) -> dict[str, np.ndarray]:
         """The chunk of each partition that has rows, by table."""
         return {name: np.cumsum(self.chunk_rows(name) > 0) - 1 for name in self.schema}
 
@@ -294,7 +294,7 @@ class PassReader:
         pieces: dict[int, list[Piece]] = {partition: [] for partition in partitions}
         for name, wanted in columns.items():
             all_rows = self.chunk_rows(name)
-            chunks = self._chunk_of[name][list(partitions)].tolist()
+            chunks = self.chunk_of[name][list(partitions)].tolist()
             ends = offsets(all_rows[list(partitions)]).tolist()
             tables[name] = {}
             for variable in wanted:

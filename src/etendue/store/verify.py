@@ -153,7 +153,7 @@ def find_damage(
         By partition, the static tables first; empty if the pass is whole.
     """
     try:
-        reader.rows, reader.origin, reader.checksums  # noqa: B018, read here, used by all threads
+        reader.chunk_of, reader.origin, reader.checksums  # noqa: B018, read here, used by all threads
     except ChunkError as error:
         return [DamagedChunk(error.array, -1, error.reason, error.chunk)]
     except icechunk.IcechunkError as error:
@@ -177,7 +177,6 @@ class _Look:
     def __init__(self, reader: PassReader) -> None:
         self.reader = reader
         self.files = ChunkFiles(reader.path, reader.store) if is_local(reader.path) else None
-        self.numbers = {table: np.cumsum(rows > 0) - 1 for table, rows in reader.rows.items()}
 
     def static_pieces(self) -> Iterator[Expected]:
         """The chunks of the static tables."""
@@ -194,7 +193,7 @@ class _Look:
         """The chunks of a partition."""
         for table in layout.chunked_tables(self.reader.schema):
             n_rows = int(self.reader.rows[table.name][partition])
-            chunk = int(self.numbers[table.name][partition])
+            chunk = int(self.reader.chunk_of[table.name][partition])
             for name in table.variables if n_rows else ():
                 column = self.reader.column(table, name)
                 if 0 not in column.inner:
