@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from statistics import median
 from time import perf_counter, process_time, sleep, time
@@ -126,10 +127,10 @@ def kill_at(mark: Path, command: list[str]) -> None:
         process.kill()
 
 
-def processes(folder: Path, n_showers: int = 60_000, copies: int = 4, repeat: int = 3) -> list[list[str]]:
-    """Store to DL2 on two processes against one: wall time, and the CPU time of the busiest worker.
+def processes(folder: Path, n_showers: int = 60_000, copies: int = 3, repeat: int = 4) -> list[list[str]]:
+    """Store to DL2 on two processes against one, each on a core of its own, and each on any.
 
-    The wall time of two says something only where the machine has nothing else to do.
+    On any core, a single process has help from the others: its chunk files are written by threads beside it.
     """
     import etendue as et
 
@@ -139,24 +140,29 @@ def processes(folder: Path, n_showers: int = 60_000, copies: int = 4, repeat: in
     for store in stores[1:]:
         shutil.copytree(raw, store, copy_function=os.link)
     flow = et.open(*stores, partition_bytes=64 << 20) | et.find_pipeline("ctapipe")
-    with et.connect("processes", workers=1) as one, et.connect("processes", workers=2) as two:
-        wall, cpu = {1: [], 2: []}, {1: [], 2: []}
-        for turn in range(repeat + 1):
-            for n, client in ((1, one), (2, two)):
-                store, before = folder / f"dl2-{n}-{turn}", client.run(process_time)
-                start = perf_counter()
-                flow.write(store, "dl2", client=client, quiet=True)
-                wall[n].append(perf_counter() - start)
-                after = client.run(process_time)
-                cpu[n].append(max(after[worker] - before[worker] for worker in after))
-                shutil.rmtree(store)
     rows = []
-    for what, times in (("wall", wall), ("CPU of the busiest worker", cpu)):
-        two_took, one_took = times[2][1:], times[1][1:]  # the first loads the kernels
+    for where, on_one_core in (("each on one core", True), ("on any core", False)):
+        with et.connect("processes", workers=1) as one, et.connect("processes", workers=2) as two:
+            for client in (one, two) if on_one_core else ():
+                for core, worker in enumerate(client.scheduler_info()["workers"]):
+                    client.run(stay_on, core, workers=[worker])
+            times: dict[int, list[float]] = {1: [], 2: []}
+            for _ in range(repeat + 1):
+                for n, client in ((1, one), (2, two)):
+                    write = partial(flow.write, folder / "dl2", "dl2", client=client, quiet=True)
+                    times[n].append(seconds(write)[0])
+                    shutil.rmtree(folder / "dl2")
+        one_took, two_took = times[1][1:], times[2][1:]  # the first loads the kernels
         figures = [f"{median(side):.1f} s" for side in (two_took, one_took)]
         speed = f"{ratio(one_took, two_took)} times as fast"
-        rows.append([f"store to DL2, two processes against one, {what}", *figures, speed])
+        rows.append([f"store to DL2, two processes against one, {where}", *figures, speed])
     return rows
+
+
+def stay_on(core: int) -> None:
+    """Keep the threads of this process, and those that they start, on one core."""
+    for thread in os.listdir("/proc/self/task"):
+        os.sched_setaffinity(int(thread), {core})
 
 
 def main(*names: str) -> None:

@@ -51,7 +51,7 @@ def test_what_holds_for_all(kind, script, credentials):
     assert "--nthreads 1" in text
     assert "--nworkers 4" in text
     assert "--memory-limit 1.86GiB" in text  # a quarter of 8 GB, each
-    for variable in ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS"):
+    for variable in ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS", "MALLOC_ARENA_MAX"):
         assert f'export {variable}="1"' in text.replace('""', '"')
     assert "DASK_DISTRIBUTED__WORKER__MEMORY__TARGET" in text
 

@@ -20,7 +20,7 @@ from threading import Event, Thread
 from typing import TYPE_CHECKING, Any
 
 from etendue.cluster.errors import ClusterError, needed
-from etendue.cluster.profile import HTCondorProfile, JobProfile, PBSProfile, clock, variable
+from etendue.cluster.profile import ENVIRONMENT, HTCondorProfile, JobProfile, PBSProfile, clock, variable
 from etendue.cluster.security import read_credentials, temporary_credentials
 
 if TYPE_CHECKING:
@@ -188,10 +188,9 @@ def prologue(profile: JobProfile) -> list[str]:
 
 
 def environment(profile: JobProfile) -> dict[str, str]:
-    """Environment of the workers: one thread a task, caches in scratch, Dask's settings, the site's own."""
-    threads = ("OMP", "OPENBLAS", "MKL", "NUMBA")
+    """Environment of the workers: ours, caches in scratch, Dask's settings, the site's own."""
     return (
-        {f"{name}_NUM_THREADS": "1" for name in threads}
+        ENVIRONMENT
         | {"NUMBA_CACHE_DIR": "$ETENDUE_SCRATCH/numba"}
         | {variable(key): str(value) for key, value in profile.settings.items()}
         | profile.environment

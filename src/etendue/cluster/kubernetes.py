@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from etendue.cluster.errors import ClusterError, needed
-from etendue.cluster.profile import KubernetesProfile, variable
+from etendue.cluster.profile import ENVIRONMENT, KubernetesProfile, variable
 from etendue.cluster.security import FILES, reach, temporary_security
 
 if TYPE_CHECKING:
@@ -115,7 +115,7 @@ def manifests(profile: KubernetesProfile, name: str, security: Security | None) 
     ports = [{"name": "tcp-comm", "containerPort": PORT, "protocol": "TCP"}]
     alive = {"tcpSocket": {"port": "tcp-comm"}, "initialDelaySeconds": 5, "periodSeconds": 10}
     environment = {"DASK_SCHEDULER_ADDRESS": address}  # else the operator sets one without encryption
-    environment |= {"NUMBA_CACHE_DIR": "/scratch/numba", "OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"}
+    environment |= ENVIRONMENT | {"NUMBA_CACHE_DIR": "/scratch/numba"}
     environment |= {
         variable(key): str(value) for key, value in profile.settings.items()
     } | profile.environment

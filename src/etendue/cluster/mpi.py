@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from etendue.cluster.errors import ClusterError, needed
 from etendue.cluster.profile import MPIProfile
 from etendue.cluster.security import temporary_security
+from etendue.dataflow.memory import reuse_freed_memory
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -42,6 +43,7 @@ def connect_ranks(profile: MPIProfile, insecure: bool) -> Client:
     os.environ.update({name: os.path.expandvars(value) for name, value in profile.environment.items()})
     logging.getLogger("distributed").setLevel(logging.WARNING)  # all ranks share this terminal
     dask.config.set(profile.settings)
+    reuse_freed_memory()  # before there are threads with arenas of their own
     if not insecure:
         dask.config.set(_shared_credentials(ranks))
     is_client = initialize(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from etendue.cluster.errors import ClusterError
 from etendue.cluster.profile import (
     DISTRIBUTED,
+    ENVIRONMENT,
     JobProfile,
     KubernetesProfile,
     MPIProfile,
@@ -124,7 +125,10 @@ def _processes(workers: int | None, memory_limit: str | float, insecure: bool) -
     from etendue.dataflow.plan import cores
 
     security = None if insecure else temporary_security()
-    with ExitStack() as stack, dask.config.set(DISTRIBUTED):
+    environment = {
+        f"distributed.nanny.pre-spawn-environ.{name}": value for name, value in ENVIRONMENT.items()
+    }
+    with ExitStack() as stack, dask.config.set(DISTRIBUTED | environment):
         cluster = stack.enter_context(
             LocalCluster(
                 n_workers=workers or cores(),

@@ -15,6 +15,7 @@ from dask.utils import parse_bytes, parse_timedelta
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from etendue.cluster.errors import ClusterError
+from etendue.dataflow import memory
 
 #: What Dask is told where we start the scheduler. A task is tried again after ten workers died with it,
 #: not three, since jobs end at any time; spans take a minute and not half a second; nothing is worth
@@ -28,6 +29,11 @@ DISTRIBUTED: dict[str, Any] = {
     "distributed.worker.memory.terminate": 0.95,
     "distributed.comm.timeouts.connect": "60s",
 }
+
+#: Environment of the workers: one thread a task, and freed memory stays for the next partition.
+ENVIRONMENT = {
+    f"{name}_NUM_THREADS": "1" for name in ("OMP", "OPENBLAS", "MKL", "NUMBA")
+} | memory.ENVIRONMENT
 
 
 def seconds(value: Any) -> int:

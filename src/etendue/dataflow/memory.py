@@ -14,6 +14,14 @@ from functools import cache
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
 _LARGEST = 2**31 - 1
 
+#: The same for processes that are yet to be started. Threads that were there before `reuse_freed_memory`
+#: have arenas of their own, which give back whatever is freed: those of a Dask worker are.
+ENVIRONMENT = {
+    "MALLOC_ARENA_MAX": "1",
+    "MALLOC_MMAP_THRESHOLD_": str(_LARGEST),
+    "MALLOC_TRIM_THRESHOLD_": str(_LARGEST),
+}
+
 
 @cache
 def _libc() -> ctypes.CDLL | None:
