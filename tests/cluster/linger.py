@@ -1,5 +1,7 @@
-"""What workers of the tests run: a stage that takes its time, and a kernel."""
+"""What workers of the tests run: stages that take their time, and a kernel."""
 
+import os
+from pathlib import Path
 from time import sleep
 from typing import ClassVar
 
@@ -28,3 +30,18 @@ class Linger(Stage):
     def __call__(self, partition):
         sleep(self.seconds)
         return {"events/lingered": 0 * partition["events/event_id"].astype("float32") + self.seconds}
+
+
+class Gate(Linger):
+    """Waits for a file ``open``, and lingers; notes which job waits with which partition, and has it done."""
+
+    folder: Path = Field(description="of the file and the notes")
+
+    def __call__(self, partition):
+        name = f"{os.environ['SLURM_JOB_ID']}-{partition.number}"
+        (self.folder / f"{name}.waits").touch()
+        while not (self.folder / "open").exists():
+            sleep(0.1)
+        lingered = super().__call__(partition)
+        (self.folder / f"{name}.done").touch()
+        return lingered

@@ -5,7 +5,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from concurrent.futures import CancelledError
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from pathlib import Path
 from threading import Thread
 from time import monotonic, sleep
@@ -18,9 +18,9 @@ from etendue.cluster import ClusterError, jobs
 from etendue.cluster.profile import SlurmProfile
 from etendue.store.reader import PassReader
 
-from .linger import Linger, double
+from .linger import Gate, Linger, double
 
-pytestmark = [pytest.mark.slurm, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.slurm, pytest.mark.timeout(180)]
 
 N_PARTITIONS = 40
 ROOT = Path(__file__).parents[2]
@@ -170,6 +170,41 @@ def test_a_cancelled_job_changes_nothing(site, flow, undisturbed, folder, queue)
         client.wait_for_workers(2, timeout=60)  # another job came in its place
         assert other in queue()
     assert_same(folder / "cancelled", undisturbed)
+
+
+def test_a_job_that_is_killed_at_its_walltime_changes_nothing(site, flow, undisturbed, folder, queue):
+    """The walltime is cut short while the worker has a span in hand; SLURM looks at it twice a minute."""
+    gate = folder / "gate"
+    gate.mkdir()
+
+    def at(state, job="*"):
+        """Jobs and the partitions that wait for them to open the gate, or that they have done."""
+        return {tuple(path.stem.split("-")) for path in gate.glob(f"{job}-*.{state}")}
+
+    def end_one():
+        try:
+            wait_until(lambda: len({job for job, _ in at("waits")}) == 2)
+            victim = min(at("waits"))[0]
+            say("scontrol", "update", f"JobId={victim}", "EndTime=now+1")
+            wait_until(lambda: "JobState=TIMEOUT" in say("scontrol", "show", "job", victim), seconds=60)
+            return victim
+        finally:
+            (gate / "open").touch()
+
+    held = et.open(f"{folder / 'raw'}@raw", partition_bytes=1) | Gate(seconds=0.4, folder=gate)
+    with et.connect(site()) as client, ThreadPoolExecutor(1) as pool:
+        client.wait_for_workers(2, timeout=60)
+        first = set(client.run(job_of_worker).values())
+        ended = pool.submit(end_one)
+        held.columns("*").write(folder / "walltime", "a", client=client, quiet=True)
+        victim = ended.result()
+        in_hand = {partition for _, partition in at("waits", victim)}
+        assert in_hand
+        assert not at("done", victim)
+        assert in_hand <= {partition for _, partition in at("done")}  # by others
+        client.wait_for_workers(2, timeout=60)
+        assert set(client.run(job_of_worker).values()) - first  # another job came in its place
+    assert_same(folder / "walltime", undisturbed)
 
 
 def test_lifetimes_shorter_than_the_run_change_nothing(site, flow, undisturbed, folder):
