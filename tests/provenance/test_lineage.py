@@ -155,6 +155,57 @@ def test_a_pass_that_is_gone_leaves_what_is_known(chain):
     assert gone.snapshot
 
 
+def test_three_passes_are_followed_through_their_revisions_to_the_files_of_a_directory(made, tmp_path):
+    store, nights = tmp_path / "s", tmp_path / "nights"
+    nights.mkdir()
+    for night in ("first", "second"):
+        file = Path(shutil.copy(made.files[0], nights / f"{night}.simtel.zst")).resolve()
+        et.open(nights).write(store, "raw", quiet=True)
+        et.open(f"{store}@raw", partition_bytes=50_000).columns("events/*").write(store, "one", quiet=True)
+        et.open(f"{store}@one").columns("events/*").write(store, "two", quiet=True)
+        run = int(night == "second")
+        for event_id in (100, 300):
+            two, one, raw, end = lineage(store, "two", event_id, run)
+            passes = [step.place.rpartition("@")[2] for step in (two, one, raw)]
+            assert passes == [f"{name}+{run}" for name in ("two", "one", "raw")]
+            assert (end.place, end.run) == (str(file), 0)
+            first, stop = addresses(str(file))[event_id]
+            assert end.offset == f"bytes {first:,} to {stop:,} of the unpacked stream"
+
+
+def test_an_event_of_a_file_that_was_read_again_is_followed_to_what_it_is_now(made, tmp_path):
+    store, file = tmp_path / "s", tmp_path / "a.simtel.zst"
+    content = Path(made.files[0]).read_bytes()
+    file.write_bytes(content[: len(content) * 2 // 3])
+    other = str(shutil.copy(made.files[0], tmp_path / "b.simtel.zst"))
+    et.open(file, other, on_error="skip").write(store, "raw", quiet=True)
+    assert len(et.load(store, "raw")["events"]["event_id"]) < 6
+    file.write_bytes(content)
+    et.open(file, other, on_error="skip").write(store, "raw", retry_failed=True, quiet=True)
+    et.open(f"{store}@raw").columns("events/*").write(store, "copy", quiet=True)
+    events = et.load(store, "copy")["events"]
+    pairs = list(zip(events["event_id"].values.tolist(), events["run"].values.tolist(), strict=True))
+    assert sorted(event_id for event_id, _ in pairs) == [100, 100, 200, 200, 300, 300]
+    ends = [lineage(store, "copy", *pair)[-1] for pair in pairs]
+    assert sorted(end.place for end in ends) == [str(file)] * 3 + [other] * 3
+    for end in ends:
+        first, stop = addresses(end.place)[end.event_id]
+        assert end.offset == f"bytes {first:,} to {stop:,} of the unpacked stream"
+
+
+def test_a_file_that_may_not_be_read_leaves_what_is_known(chain_of_files, monkeypatch):
+    _, store = chain_of_files
+    before = lineage(store, "raw", 1000)[-1]
+
+    def refuse(self, path, on_error):
+        raise PermissionError(13, "Permission denied", path)
+
+    monkeypatch.setattr(type(get_source("simtel")), "scan", refuse)
+    (_, file) = lineage(store, "raw", 1000)
+    assert "Permission denied" in file.remark
+    assert (file.place, file.size, file.sha256) == (before.place, before.size, before.sha256)
+
+
 def test_a_simulated_event_is_found_where_it_is_thrown(tmp_path):
     path = "simulated://gamma?n_showers=300&seed=3"
     et.open(path).columns("events/*").write(tmp_path / "s", "raw", quiet=True)
@@ -163,6 +214,8 @@ def test_a_simulated_event_is_found_where_it_is_thrown(tmp_path):
     (_, thrown) = lineage(tmp_path / "s", "raw", event_id)
     assert (thrown.place, thrown.source, thrown.remark) == (path, "simulated", "")
     assert row_ids(path, thrown.blocks)[thrown.row] == event_id
+    assert thrown.offset == "seed 3, showers 201 to 300: event_id is the shower's number"
+    assert 201 <= event_id <= 300
 
 
 def row_ids(path, blocks, column="event_id"):

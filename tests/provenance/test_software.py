@@ -10,7 +10,7 @@ import pytest
 from packaging.requirements import Requirement
 
 import etendue
-from etendue.provenance.software import machine, packages, source_revision, versions
+from etendue.provenance.software import machine, packages, source_revision
 
 ROOT = Path(__file__).parents[2]
 
@@ -26,7 +26,6 @@ def test_what_etendue_requires_is_there_and_what_only_tests_need_is_not():
     assert found["uproot"] == version("uproot")  # optional, and installed
     assert found["python"] == platform.python_version()
     assert not found.keys() & {"pytest", "hypothesis", "ruff", "ctapipe"}
-    assert versions().items() <= found.items()
 
 
 def test_packages_of_foreign_stages_are_there_with_what_they_need():

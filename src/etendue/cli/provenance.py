@@ -80,9 +80,10 @@ def _made(activity: Activity) -> list[tuple[str, str]]:
     revision = f" ({activity.source_revision})" if activity.source_revision else ""
     n_others = len(activity.versions) - 2
     return [
-        ("pipeline", f"{activity.name}, hash {activity.hash}"),
+        ("pipeline", f"{activity.name}, hash {activity.hash} (--json and --crate have its text)"),
         ("start", f"{activity.start:%Y-%m-%d %H:%M:%S} UTC"),
-        ("end", f"{activity.end:%Y-%m-%d %H:%M:%S} UTC ({activity.wall:,.1f} s, {seconds:,.1f} s of CPU)"),
+        ("end", f"{activity.end:%Y-%m-%d %H:%M:%S} UTC"),
+        ("time", f"{activity.wall:,.1f} s for all partitions, {seconds:,.1f} s of CPU"),
         ("command", activity.command),
         ("machine", f"{activity.host}: {activity.cpu}, {activity.cores} cores, {activity.platform}"),
         ("etendue", f"{activity.versions['etendue']}{revision}"),
@@ -122,13 +123,18 @@ def _cpu(activity: Activity) -> Iterable[str]:
 
 def _told(steps: Sequence[Step]) -> Iterable[str]:
     """The steps of an event for people."""
-    n_chains = sum(step.depth == 0 for step in steps)
-    if n_chains > 1:
-        yield f"{n_chains} events have this number; --run tells those of different runs apart"
+    from etendue.dataflow.source import RUN
+
+    events = [step for step in steps if step.depth == 0]
+    if len(events) > 1:
+        runs = {step.run for step in events}
+        hint = "; --run tells those of different runs apart" if len(runs) > 1 else ""
+        yield f"{len(events)} events have this number{hint}"
     for step in steps:
         if step.depth == 0:
             of_run = "" if step.run is None else f" of run {step.run}"
-            yield f"event {step.event_id}{of_run}"
+            numbers = ", ".join(f"{name} {n}" for name, n in step.identity.items() if name != RUN)
+            yield f"event {step.event_id}{of_run} ({numbers})"
         yield f"  {'in' if step.depth == 0 else 'from'} {step.place}"
         yield from _indented(_where(step), by=6)
 
@@ -152,7 +158,8 @@ def _where(step: Step) -> list[tuple[str, str]]:
 
 def _indented(facts: Sequence[tuple[str, str]], by: int = 2) -> Iterable[str]:
     width = max(len(key) for key, _ in facts)
-    return [f"{' ' * by}{key:<{width}}  {value}" for key, value in facts]
+    below = f"\n{' ' * (by + width + 2)}"
+    return [f"{' ' * by}{key:<{width}}  {value.replace('\n', below)}" for key, value in facts]
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[int]) -> Iterable[str]:

@@ -46,16 +46,12 @@ def write_parquet(
     ----------
     path : path
         Folder to make; table ``calibration/lstcam`` becomes ``calibration/lstcam.parquet`` in it.
-    schema : Schema
-        Declarations of the tables.
-    partitions : iterable of mapping
-        Columns by table of each partition, in order.
-    static : mapping, optional
-        Tables that are written once, as they are.
+    schema, partitions, static
+        See `etendue.dataflow.plain_zarr.write_zarr`.
     attributes : mapping, optional
         Plain values for JSON; kept in the metadata of the top table's file.
     identity : sequence of str, optional
-        Columns of the top table that every row repeats; by default its integers called ``..._id``.
+        See `etendue.dataflow.hdf5.write_hdf5`.
 
     Returns
     -------

@@ -5,7 +5,7 @@ from etendue.provenance.crate import write_crate
 from etendue.provenance.lineage import NoSuchEventError, Step, lineage
 from etendue.provenance.reading import Activity, Input, activities, document, inputs
 from etendue.provenance.record import Record
-from etendue.provenance.software import packages, versions
+from etendue.provenance.software import packages
 
 __all__ = [
     "Activity",
@@ -20,6 +20,5 @@ __all__ = [
     "lineage",
     "packages",
     "sha256",
-    "versions",
     "write_crate",
 ]

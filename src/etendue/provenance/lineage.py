@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -22,6 +22,21 @@ if TYPE_CHECKING:
 NUMBERS = ("event_id", "trigger_counter", "id", "frame_index")
 #: Partitions that are searched at once.
 _BATCH = 256
+
+
+@runtime_checkable
+class Locating(Protocol):
+    """A source that can say where in its file a block lies."""
+
+    def place(self, scan: Scan, block: int) -> str:
+        """Where the parts of a block lie, a line each, with bytes as ``first`` to one past the last.
+
+        Raises
+        ------
+        SourceError
+            If the file has no such block.
+        """
+        ...
 
 
 class NoSuchEventError(ValueError):
@@ -50,7 +65,7 @@ class Step:
     row : int or None
         Which row of the block it is; None if only the blocks are known.
     offset : str
-        Where in the file, if its source can tell.
+        Where in the file, if its source can tell (`Locating`); a line for each part of the event.
     size : int
         Bytes of the file when it was read.
     sha256 : str
@@ -61,6 +76,8 @@ class Step:
         Name of the pipeline that made the pass, and SHA-256 of its configuration; empty for raw files.
     remark : str
         Why it cannot be followed further, or why nothing exact is said.
+    identity : mapping of str to int
+        What tells the event from others, by column: its run, numbers and ids.
     """
 
     depth: int
@@ -77,6 +94,7 @@ class Step:
     pipeline: str = ""
     hash: str = ""
     remark: str = ""
+    identity: Mapping[str, int] = field(default_factory=dict)
 
 
 def lineage(store: str | Path, tag: str | None, event_id: int, run: int | None = None) -> list[Step]:
@@ -142,7 +160,7 @@ class _Search:
         """The step of a row of a pass, and those before it."""
         record = reader.attributes["provenance"]
         number, first, stop = reader.origin[match.block].tolist()
-        came_from = inputs(record)[number]
+        came_from = next(one for one in inputs(record) if one.number == number)
         made_by = activities(record)[came_from.run]
         yield Step(
             depth,
@@ -155,6 +173,7 @@ class _Search:
             snapshot=reader.snapshot,
             pipeline=made_by.name,
             hash=made_by.hash,
+            identity=match.identity,
         )
         identity = dict(match.identity)
         if RUN in identity:
@@ -169,6 +188,7 @@ class _Search:
             size=came_from.size,
             sha256=came_from.sha256,
             snapshot=came_from.snapshot,
+            identity=identity,
         )
         find = self._before_pass if came_from.snapshot else self._in_raw
         yield from find(reader, came_from, before, identity)
@@ -195,28 +215,32 @@ class _Search:
         if isinstance(scan, str):
             yield replace(before, remark=scan)
             return
-        source = get_source(came_from.source)
         try:
             matches = list(_find_in_raw(scan, identity, before.blocks))
-        except SourceError as error:
-            yield replace(before, remark=str(error))
+        except (SourceError, OSError) as error:
+            yield replace(before, remark=f"it cannot be read any more: {error}")
             return
         if not matches:
             yield replace(before, remark="none of these blocks gives this event by its number")
         for match in matches:
-            place = getattr(source, "place", None)
-            yield replace(
-                before,
-                blocks=(match.block, match.block + 1),
-                row=match.row,
-                offset=place(scan, match.block) if place else "",
-            )
+            yield _located(scan, replace(before, blocks=(match.block, match.block + 1), row=match.row))
 
     def _scan(self, came_from: Input) -> Scan | str:
         """The scan of a raw input, or why there is none to be trusted."""
         if came_from.path not in self.scans:
             self.scans[came_from.path] = _scan_unchanged(came_from)
         return self.scans[came_from.path]
+
+
+def _located(scan: Scan, step: Step) -> Step:
+    """A step of a raw input, with where its block lies in the file."""
+    source = get_source(scan.source)
+    if not isinstance(source, Locating):
+        return step
+    try:
+        return replace(step, offset=source.place(scan, step.blocks[0]))
+    except (SourceError, OSError) as error:
+        return replace(step, remark=f"where it lies cannot be told: {error}")
 
 
 def _scan_unchanged(came_from: Input) -> Scan | str:
@@ -228,12 +252,15 @@ def _scan_unchanged(came_from: Input) -> Scan | str:
     if is_file and (size := file.stat().st_size) != came_from.size:
         return f"the file has changed: it has {size:,} bytes now"
     try:
-        scan = get_source(came_from.source).scan(came_from.path, "skip")
-    except (SourceError, KeyError) as error:
+        source = get_source(came_from.source)
+    except (KeyError, ImportError):
+        return f"it cannot be read any more: no package that is installed has the source {came_from.source!r}"
+    try:
+        scan = source.scan(came_from.path, "skip")
+        now = (scan.sha256 or sha256(file)) if is_file else ""
+    except (SourceError, ImportError, OSError) as error:
         return f"it cannot be read any more: {error}"
-    if is_file and (now := scan.sha256 or sha256(file)) != came_from.sha256:
-        return f"the file has changed: its SHA-256 is {now} now"
-    return scan
+    return scan if now == came_from.sha256 else f"the file has changed: its SHA-256 is {now} now"
 
 
 def _open_snapshot(here: str, came_from: Input) -> PassReader | None:

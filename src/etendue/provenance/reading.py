@@ -44,7 +44,7 @@ class Activity:
     start, end : datetime
         When, in UTC.
     wall : float
-        Seconds from start to end.
+        Seconds that the partitions took: without planning, and without what went before an interruption.
     seconds : dict of str to float
         CPU seconds by stage, and in ``read``, ``write`` and ``fill``.
     """

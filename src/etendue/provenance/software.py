@@ -13,25 +13,12 @@ from importlib.metadata import (
     PackageNotFoundError,
     distribution,
     packages_distributions,
-    version,
 )
 from json import loads
 from pathlib import Path
 
-_PACKAGES = ("etendue", "numpy", "numba", "zarr", "icechunk", "eventio", "dask", "hist")
 #: Extras of packages that have no part in a run.
 _NOT_AT_RUN = frozenset({"test", "dev"})
-
-
-def versions() -> dict[str, str]:
-    """Versions of Python and of the packages that a result depends on."""
-    found = {"python": platform.python_version()}
-    for package in _PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found
 
 
 def packages(modules: Iterable[str] = ()) -> dict[str, str]:

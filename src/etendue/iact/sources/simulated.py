@@ -83,6 +83,13 @@ class SimulatedSource:
             yield Partition(number, scan.schema, tables, {**scan.static, CALIBRATION: calibration})
             del made, tables  # or they would stay in memory while the next ones are made
 
+    def place(self, scan: Scan, block: int) -> str:
+        """Which showers the block has, and the seed; a triggered shower gives the event its number."""
+        simulation = _simulation(scan.path)
+        first = block * BLOCK + 1
+        stop = min(first + BLOCK, simulation.n_showers + 1)
+        return f"seed {simulation.seed}, showers {first:,} to {stop - 1:,}: event_id is the shower's number"
+
 
 def schema_of(simulation: Simulation) -> Schema:
     """The tables of a simulated run."""

@@ -13,7 +13,7 @@ from itertools import islice
 
 import numpy as np
 
-from etendue.dataflow.packed import Checksum, Note, ignore
+from etendue.dataflow.packed import Checksum, Note, ignore, packing_of
 from etendue.dataflow.partition import Failure, Partition
 from etendue.dataflow.source import OnError, Scan, SourceError, UnforeseenError
 from etendue.iact.sources.simtel.columns import (
@@ -142,7 +142,8 @@ class SimtelSource:
         for event in EventWalk(scan.path, "skip"):
             if isinstance(event, RawEvent) and event.number == block:
                 first = (event.core or event.found).offset
-                return f"bytes {first:,} to {event.found.end:,} of the unpacked stream"
+                whole = "the unpacked stream" if packing_of(scan.path) else "the file"
+                return f"bytes {first:,} to {event.found.end:,} of {whole}"
         raise SourceError(scan.path, f"event {block}", _CHANGED)
 
 

@@ -63,6 +63,11 @@ class Events:
         frame = self.physics[event] if self.physics[event] >= 0 else self.daq[event]
         return f"{self.frames.place(int(frame))}, event {self.first + event}"
 
+    def bytes_of(self, event: int) -> list[str]:
+        """The frames of an event, its own first, and their bytes in the unpacked file, for people."""
+        frames = (int(self.physics[event]), int(self.daq[event]))
+        return [self.frames.bytes_of(frame) for frame in frames if frame >= 0]
+
 
 @dataclass
 class EventWalk:

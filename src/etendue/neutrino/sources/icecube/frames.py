@@ -274,6 +274,12 @@ class Frames:
         """Where a frame is, for people."""
         return f"frame {self.number + frame} ({self.stream(frame)}), byte {self.offset[frame]}"
 
+    def bytes_of(self, frame: int) -> str:
+        """A frame and its bytes in the unpacked file, for people."""
+        start, length = int(self.offset[frame]), int(self.table[frame, 1] - self.table[frame, 0])
+        name = f"frame {self.number + frame:,} ({self.stream(frame)})"
+        return f"{name}, bytes {start:,} to {start + length:,}"
+
     def are_whole(self, frames: np.ndarray) -> np.ndarray:
         """Of which of some frames the checksum is right; all their bytes are read."""
         data = self.data[:]

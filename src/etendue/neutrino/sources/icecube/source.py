@@ -98,6 +98,23 @@ class IceCubeSource:
         for number, (first, stop) in enumerate(ranges):
             yield reader.partition(number, first, stop)
 
+    def place(self, scan: Scan, block: int) -> str:
+        """The frames of an event, its physics frame first, and where they lie.
+
+        Raises
+        ------
+        SourceError
+            If there is no such event.
+        """
+        if is_message(scan.path):
+            whole = "the message's frames, unpacked and put together"
+        else:
+            whole = "the file" if is_plain(scan.path) else "the unpacked stream"
+        for events in find_events(scan.path, "skip"):
+            if block < events.first + len(events):
+                return "\n".join(f"{place} of {whole}" for place in events.bytes_of(block - events.first))
+        raise SourceError(scan.path, f"event {block}", _CHANGED)
+
 
 @dataclass
 class _Look:

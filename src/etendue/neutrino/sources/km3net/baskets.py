@@ -125,7 +125,7 @@ class Branch:
     def entries(self, first: int, stop: int) -> Entries:
         """The bytes of entries ``first`` to ``stop``; of one basket without a copy."""
         parts, lengths, problems = [_NO_BYTES], [_NO_LENGTHS], []
-        for number in range(bisect_right(self.boundaries, first) - 1, len(self.boundaries) - 1):
+        for number in range(self._basket_of(first), len(self.boundaries) - 1):
             begin, end = self.boundaries[number : number + 2]
             a, b = max(first, begin), min(stop, end)
             if a >= b:
@@ -143,6 +143,31 @@ class Branch:
         data = parts[1].view() if len(parts) == 2 else np.concatenate(parts)
         data.flags.writeable = False  # always, so that kernels are compiled once
         return Entries(data, starts, tuple(problems))
+
+    def bytes_of(self, entry: int) -> tuple[int, int]:
+        """Where the basket that holds an entry is in the file: its first byte, and one past its last.
+
+        A basket that is part of the tree's own record has no place but that of this record.
+        """
+        number = self._basket_of(entry)
+        if number >= self._n_normal:
+            record = self._branch.tree.parent
+            start, size = record.fSeekKey, record.fNbytes
+        else:
+            start, size = (int(self._branch.member(m)[number]) for m in ("fBasketSeek", "fBasketBytes"))
+        return start, start + size
+
+    def place_of(self, entry: int) -> str:
+        """Which basket holds an entry, where that is in the file, and which entry of it; for people."""
+        number = self._basket_of(entry)
+        start, stop = self.bytes_of(entry)
+        inside = " in the record of the tree" if number >= self._n_normal else ""
+        nth = entry - self.boundaries[number]
+        basket = f"basket {number}{inside}, bytes {start:,} to {stop:,}"
+        return f"{self._branch.name}: {basket}, entry {nth:,} of it"
+
+    def _basket_of(self, entry: int) -> int:
+        return bisect_right(self.boundaries, entry) - 1
 
     def _basket(self, number: int, n_entries: int) -> tuple[np.ndarray, np.ndarray]:
         """Bytes and offsets of all entries of a basket."""

@@ -236,6 +236,15 @@ class TreeReader:
                 rows[part.table] = parents * most // max(int(parents.sum()), 1)
         return rows
 
+    def place(self, entry: int) -> str:
+        """Where in the file the baskets are that hold an entry: too many to name each."""
+        names = {part.count for part in self.parts if part.count}
+        names |= {name for part in self.parts for column in part.columns for name in column.branches}
+        spans = [self.branches[name].bytes_of(entry) for name in names]
+        first, stop = min(start for start, _ in spans), max(stop for _, stop in spans)
+        tree = self.branches.tree
+        return f"entry {entry:,} of {tree}: its {len(spans)} baskets are in bytes {first:,} to {stop:,}"
+
     def _counts(self, first: int, stop: int, checks: Checks) -> Raw:
         raw = Raw(stop - first)
         for part in self.parts:

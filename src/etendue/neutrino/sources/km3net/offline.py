@@ -110,6 +110,10 @@ class OfflineStream:
                 tables[TOP]["run"] = np.zeros(int(keep.sum()), dtype=np.uint32)
             yield Partition(number, scan.schema, tables, scan.static, failures=tuple(failures))
 
+    def place(self, path: str, file: ReadOnlyDirectory, entry: int) -> str:
+        """The entry of each tree, and where in the file the baskets are that hold it."""
+        return "\n".join(reader.place(entry) for reader in self.readers(path, file))
+
 
 def _unless_broken(table: Table, read: Callable[[], Columns], broken: list[Failure] | None) -> Columns:
     try:

@@ -13,7 +13,7 @@ import numpy as np
 
 from etendue.dataflow.partition import Failure, Partition
 from etendue.dataflow.source import OnError, Scan, SourceError
-from etendue.neutrino.sources.km3net.baskets import Entries, Problem, Tree
+from etendue.neutrino.sources.km3net.baskets import Branch, Entries, Problem, Tree
 from etendue.neutrino.sources.km3net.observation import META, OBSERVATION, meta, observation
 from etendue.neutrino.sources.km3net.parameters import (
     TRIGGER_PARAMETERS,
@@ -60,6 +60,10 @@ class Reader(ABC):
     @abstractmethod
     def tables(self, look: Look, keep: np.ndarray, wanted: frozenset[str]) -> dict[str, Columns]:
         """Decode the entries that ``keep`` marks: columns by table, with the counts of children."""
+
+    @abstractmethod
+    def branches(self) -> Sequence[Branch]:
+        """All branches that are read."""
 
     @abstractmethod
     def boundaries(self) -> list[int]:
@@ -159,6 +163,12 @@ class OnlineStream(ABC):
             ]
             tables = reader.tables(look, expected & (look.rows[top] > 0), columns)
             yield Partition(number, scan.schema, tables, failures=tuple(failures))
+
+    def place(self, path: str, file: ReadOnlyDirectory, entry: int) -> str:
+        """The entry of the tree, and the basket of each branch that holds it."""
+        branches = self.reader(Tree(path, file, self.tree)).branches()
+        lines = [f"entry {entry:,} of {self.tree}", *(branch.place_of(entry) for branch in branches)]
+        return "\n".join(lines)
 
 
 def failure(path: str, problem: Problem, on_error: OnError) -> Failure:

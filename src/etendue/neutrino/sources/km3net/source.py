@@ -68,6 +68,17 @@ class KM3NeTSource:
         with opened(scan.path) as file:
             yield from _pick(scan.path, file).read(scan, file, ranges, columns, on_error)
 
+    def place(self, scan: Scan, block: int) -> str:
+        """The entry of the tree, and where in the file its baskets are.
+
+        Raises
+        ------
+        SourceError
+            If the tree cannot be read.
+        """
+        with opened(scan.path) as file:
+            return _pick(scan.path, file).place(scan.path, file, block)
+
 
 def _is_there(name: str, file: ReadOnlyDirectory) -> bool:
     """Whether the file has a stream; a broken one is there, and the scan will tell what is wrong with it."""

@@ -59,6 +59,10 @@ class Stream(Protocol):
         """Read ranges of entries, one partition each, as `etendue.dataflow.source.Source.read`."""
         ...
 
+    def place(self, path: str, file: ReadOnlyDirectory, entry: int) -> str:
+        """Where in the file an entry is, for people."""
+        ...
+
 
 def stream(name: str) -> Stream:
     """The stream of a name in `STREAMS`."""

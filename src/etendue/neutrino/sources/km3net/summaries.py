@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 import numpy as np
 
 from etendue.neutrino.schema import SUMMARY_FRAMES, TIMESLICES
 from etendue.neutrino.sources.km3net import layouts
-from etendue.neutrino.sources.km3net.baskets import Tree
+from etendue.neutrino.sources.km3net.baskets import Branch, Tree
 from etendue.neutrino.sources.km3net.online import Checks, Look, OnlineStream, Reader, slice_columns
 from etendue.schema import Columns, Table
 
@@ -25,6 +26,9 @@ class SummaryReader(Reader):
 
     def __init__(self, tree: Tree) -> None:
         self._branches = {name: tree.branch(name) for name in (HEADER, FRAMES)}
+
+    def branches(self) -> Sequence[Branch]:
+        return list(self._branches.values())
 
     def boundaries(self) -> list[int]:
         return self._branches[FRAMES].boundaries

@@ -8,6 +8,7 @@ in one object (*unsplit header*, the tree of no level); header and vector in one
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 import numpy as np
@@ -53,6 +54,10 @@ class HeaderReader:
         else:
             self._sizes = dict.fromkeys((*_NUMBERS, *_CLOCK), 4)
         self._branches = {name: tree.branch(name) for name in self._sizes}
+
+    def branches(self) -> Sequence[Branch]:
+        """All branches that are read."""
+        return list(self._branches.values())
 
     def look(self, first: int, stop: int, checks: Checks) -> dict[str, Entries]:
         """The bytes of headers, checked for their size."""
@@ -139,6 +144,9 @@ class VectorReader(SliceReader):
         super().__init__(header)
         self._frames = frames
 
+    def branches(self) -> Sequence[Branch]:
+        return [*self._header.branches(), self._frames]
+
     def boundaries(self) -> list[int]:
         return self._frames.boundaries
 
@@ -182,6 +190,9 @@ class SplitReader(SliceReader):
         super().__init__(HeaderReader(tree))
         self._members = {name: tree.branch(f"{FRAMES}.{branch}") for name, branch in _BRANCHES.items()}
         self._buffer = tree.branch(f"{FRAMES}.buffer")
+
+    def branches(self) -> Sequence[Branch]:
+        return [*self._header.branches(), *self._members.values(), self._buffer]
 
     def boundaries(self) -> list[int]:
         return self._members["n_hits"].boundaries
