@@ -1,5 +1,6 @@
 """The command line, as a user calls it: in processes of its own."""
 
+import signal
 import subprocess
 import sys
 from time import monotonic, sleep
@@ -145,3 +146,59 @@ def test_a_killed_run_leaves_no_trace_that_a_reader_sees(store):
     assert "--fresh" in err
     call(*again, "--fresh", cwd=store)
     assert [entry.tag for entry in et.passes(store / "sim.etendue")] == ["raw", "one", "killed"]
+
+
+@pytest.mark.parametrize("verb", ["log", "verify", "gc", "provenance"])
+def test_what_is_no_store_is_told_without_a_traceback(tmp_path, verb):
+    (tmp_path / "file").write_text("no store")
+    _, err = call(verb, "file", cwd=tmp_path, code=1)
+    assert err == "etendue: file is a file, and stores are directories; give another path\n"
+
+
+def test_help_keeps_the_lines_of_examples():
+    out, _ = call("--help", cwd=".")
+    assert "  etendue demo\n" in out
+    assert "\\b" not in out
+
+
+@pytest.mark.parametrize(
+    "option",
+    [("--partition-bytes", "0"), ("--partition-bytes", "inf"), ("--memory", "-1"), ("--workers", "0")],
+)
+def test_sizes_that_are_none_are_refused(tmp_path, option):
+    _, err = call("plan", "iact", "simulated://gamma", *option, cwd=tmp_path, code=2)
+    assert f"Invalid value for '{option[0]}'" in err
+
+
+def test_standard_error_may_be_closed(tmp_path):
+    command = f"{sys.executable} -m etendue simulate gamma --showers 10 --into s 2>&-"
+    assert subprocess.run(command, shell=True, cwd=tmp_path, check=False).returncode == 0
+    assert [entry.tag for entry in et.passes(tmp_path / "s")] == ["raw"]
+
+
+#: Shells have programs in the background ignore Ctrl-C, as tests may be run.
+_WITH_CTRL_C = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from etendue.cli import main
+main()
+"""
+
+
+def test_ctrl_c_says_how_to_go_on(tmp_path):
+    files = [f"simulated://gamma?n_showers=300&seed={seed}" for seed in range(20)]
+    options = ["--into", "s", "--pass", "p", "--workers", "1"]
+    with subprocess.Popen(
+        [sys.executable, "-c", _WITH_CTRL_C, "run", "iact", *files, *options],
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        while not list(tmp_path.glob("s/chunks/*")):
+            assert process.poll() is None
+            sleep(0.02)
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate()
+    assert process.returncode == 130
+    assert said.splitlines()[-1] == "etendue: interrupted; the same command goes on where it was"
+    assert not et.passes(tmp_path / "s")

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+import etendue as et
 from etendue.cli import main
 from etendue.cli.passes import Age
 from tests.store.events import cut, make_events, write_events
@@ -85,6 +86,14 @@ def test_verify(store):
     assert "redo run1.dat from 80 to 200" in text
     done = CliRunner().invoke(main, ["verify", str(store), "--all", "--pass", "one"])
     assert "exclude each other" in done.output
+
+
+def test_verify_looks_at_first_revisions_too(tmp_path):
+    for n in (1, 2):
+        flow = et.open(*[f"simulated://gamma?n_showers=10&seed={seed}" for seed in range(n)])
+        flow.columns("events/*").write(tmp_path / "s", "a")
+    verdicts = json.loads(call("verify", tmp_path / "s", "--all", "--json"))
+    assert [place.rpartition("@")[2] for place in verdicts] == ["a+0", "a+1"]
 
 
 @pytest.mark.parametrize(

@@ -147,3 +147,25 @@ def test_a_shipped_pipeline_survives_its_text(name, tmp_path):
 def test_the_hash_tells_parameters_apart():
     assert (Pipeline() | Scale(factor=2)).config_hash != (Pipeline() | Scale(factor=3)).config_hash
     assert (Pipeline() | Scale(factor=2)).config_hash == (Pipeline() | Scale()).config_hash
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('[stage]\nuse = "iact.Clean"', r"write \[\[stage\]\] above each"),
+        ('stage = ["iact.Clean"]', r"write \[\[stage\]\] above each"),
+        ('write = "events/*"', r"write = 'events/\*': expected a list"),
+        ("name = 3", "name = 3: expected text"),
+        ('[[stage]]\nuse = "qqqq"', "unknown stage 'qqqq'; there are iact.Calibrate"),
+    ],
+)
+def test_values_of_another_kind_are_refused(text, message):
+    with pytest.raises(ConfigError, match=f"mine.toml: .*{message}"):
+        parse_pipeline(text, "mine.toml")
+
+
+def test_pipeline_files_are_utf8(tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_bytes(b'name = "\xff"')
+    with pytest.raises(ConfigError, match="byte 8 is not UTF-8"):
+        find_pipeline(str(path))

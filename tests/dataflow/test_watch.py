@@ -3,13 +3,14 @@
 import logging
 import os
 from pathlib import Path
-from time import monotonic
+from time import monotonic, sleep
 
 import pytest
 import xarray as xr
 
 import etendue as et
 from etendue.dataflow import source as source_module
+from etendue.dataflow.arrivals import Arrivals
 from etendue.dataflow.pipeline import Pipeline
 from etendue.dataflow.source import Scan, SourceError
 from etendue.dataflow.watch import watch
@@ -291,3 +292,18 @@ def test_a_store_in_the_folder_is_no_input(toy, night, tmp_path):
 def test_no_folder(tmp_path):
     with pytest.raises(SourceError, match="there is no such directory"):
         next(watch(Pipeline(), tmp_path / "none", tmp_path / "s", "nrt"))
+
+
+def test_a_slow_look_is_no_idleness(watching, alien, monkeypatch):
+    """As at directories of many files on a network: what was seen there still settles, and is processed."""
+    alien("night/a.raw", "toy 5 1")
+    look = Arrivals.ready
+
+    def slow_look(self: Arrivals, now: float) -> dict[str, float]:
+        found = look(self, now)
+        sleep(0.5)
+        return found
+
+    monkeypatch.setattr(Arrivals, "ready", slow_look)
+    (batch,) = watching(settle=0.2, until_idle=0.3)
+    assert names(batch) == ["a.raw"]

@@ -51,10 +51,7 @@ class _Verbs(click.Group):
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         if name not in _VERBS:
             return None
-        command = getattr(import_module(f"etendue.cli.{_VERBS[name]}"), name)
-        # The docstrings are raw: click wants the character, which keeps the lines of examples apart.
-        command.help = command.help.replace("\\b", "\b")
-        return command
+        return _with_examples(getattr(import_module(f"etendue.cli.{_VERBS[name]}"), name))
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Verbs"):
@@ -66,15 +63,29 @@ class _Verbs(click.Group):
         except Exception as error:
             if not _is_told(error):
                 raise
-            click.echo(f"etendue: {error}", err=True)
+            click.echo(f"etendue: {_message(error)}", err=True)
             ctx.exit(1)
+
+
+def _with_examples[C: click.Command](command: C) -> C:
+    """The docstrings are raw: click wants the character, which keeps the lines of examples apart."""
+    command.help = command.help.replace("\\b", "\b")
+    return command
+
+
+def _message(error: BaseException) -> str:
+    """What users are told; Icechunk's errors go on, below their first line, with where in it they arose."""
+    if type(error).__module__.startswith("icechunk"):
+        return f"the store cannot be read or written: {str(error).partition('\n')[0]}"
+    return str(error)
 
 
 def _is_told(error: BaseException) -> bool:
     """Whether an error's message is written for users; anything else is a bug and keeps its traceback."""
     if isinstance(error, BrokenPipeError):  # click's own business: somebody has read enough
         return False
-    return type(error).__module__.startswith("etendue") or isinstance(error, (OSError, ImportError))
+    ours = type(error).__module__.startswith(("etendue", "icechunk"))
+    return ours or isinstance(error, (OSError, ImportError))
 
 
 @click.group(cls=_Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -88,3 +99,6 @@ def main() -> None:
     etendue log crab.etendue
     etendue show crab.etendue --event 17
     """
+
+
+_with_examples(main)

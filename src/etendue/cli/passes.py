@@ -220,10 +220,14 @@ def verify(store: str, tag: str | None, look_at_all: bool, as_json: bool, quiet:
     """
     if tag and look_at_all:
         raise click.UsageError("--pass and --all exclude each other")
+    from etendue.store.paths import split_tag
     from etendue.store.verify import tags_of, verify
 
+    names = [tag]
+    if look_at_all:  # a first revision is told by its number, as the name of a pass means the newest one
+        names = [f"{name}+{revision or 0}" for name, revision in map(split_tag, tags_of(store))]
     verdicts = []
-    for name in tags_of(store) if look_at_all else [tag]:
+    for name in names:
         with _progress(name or store, quiet) as progress:
             verdicts.append(verify(store, name, progress=progress))
     if as_json:
@@ -244,7 +248,7 @@ def _print_verdict(verdict: Verdict) -> None:
 @contextmanager
 def _progress(what: str, quiet: bool) -> Iterator[Callable[[int, int], None]]:
     """A bar on standard error over partitions; none where nobody looks."""
-    if quiet or not sys.stderr.isatty():
+    if quiet or sys.stderr is None or not sys.stderr.isatty():
         yield lambda done, total: None
         return
     from rich.console import Console

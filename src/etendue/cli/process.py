@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 #: Exit code when a run ended, but part of the input was lost (``--on-error skip``).
 EXIT_LOST = 3
+#: Exit code after Ctrl-C.
+EXIT_INTERRUPTED = 130
 
 _SIZES = {"kB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
 
@@ -30,9 +32,12 @@ class Size(click.ParamType):
             if value.lower().endswith(suffix.lower()):
                 number, factor = value[: -len(suffix)], size
         try:
-            return int(float(number) * factor)
-        except ValueError:
+            size = int(float(number) * factor)
+        except (ValueError, OverflowError):
+            size = 0
+        if size <= 0:
             self.fail(f"{value!r} is not a size; write bytes, or 256MB, or 1GiB", param, ctx)
+        return size
 
 
 def _input_options(command: Any) -> Any:
@@ -44,7 +49,8 @@ def _input_options(command: Any) -> Any:
                      help="Columns to write, as events/* or @camera/image."),
         click.option("--partition-bytes", type=Size(), default="128MiB", show_default=True,
                      help="Raw bytes of a partition."),
-        click.option("--workers", type=int, help="Partitions at a time.  [default: one a core]"),
+        click.option("--workers", type=click.IntRange(1),
+                     help="Partitions at a time.  [default: one a core]"),
         click.option("--memory", type=Size(),
                      help="Memory that may be used.  [default: 80 % of what is free]"),
         click.option("--on-error", type=click.Choice(["raise", "skip"]), default="raise", show_default=True,
@@ -92,8 +98,8 @@ def run(
     directories, quoted patterns, run lists (.csv or .parquet with a column path), or passes of a store.
 
     The pass becomes visible when it is whole. The same command again goes on with an interrupted run, and
-    adds inputs that a finished pass does not have, as its next revision. Exits with 3 if part of the input
-    was lost (--on-error skip).
+    adds inputs that a finished pass does not have, as its next revision. Ctrl-C ends it after the spans in
+    work. Exits with 3 if part of the input was lost (--on-error skip).
 
     \b
     etendue run iact *.simtel.zst --into crab.etendue --pass 2026.1
@@ -104,8 +110,12 @@ def run(
     flow = _flow(pipeline, files, **options)
     how = {"fresh": fresh, "retry_failed": retry_failed, "repair": repair, "quiet": quiet or None}
     place = {"jobs": jobs, "credentials": credentials, "insecure": insecure}
-    with client_at(where, workers=options["workers"], **place) as client:
-        summary = flow.write(store, tag, client=client, **how)
+    try:
+        with client_at(where, workers=options["workers"], **place) as client:
+            summary = flow.write(store, tag, client=client, **how)
+    except KeyboardInterrupt:
+        click.echo("etendue: interrupted; the same command goes on where it was", err=True)
+        raise SystemExit(EXIT_INTERRUPTED) from None
     for failure in summary.outcome.failures:
         click.echo(f"etendue: {failure}", err=True)
     if not quiet:

@@ -41,7 +41,7 @@ class Stop:
 )
 @click.option(
     "--every",
-    type=float,
+    type=click.FloatRange(0),
     default=5,
     show_default=True,
     metavar="SECONDS",
@@ -49,7 +49,7 @@ class Stop:
 )
 @click.option(
     "--settle",
-    type=float,
+    type=click.FloatRange(0),
     default=10,
     show_default=True,
     metavar="SECONDS",
@@ -68,7 +68,7 @@ class Stop:
 @click.option(
     "--partition-bytes", type=Size(), default="128MiB", show_default=True, help="Raw bytes of a partition."
 )
-@click.option("--workers", type=int, help="Partitions at a time.  [default: one a core]")
+@click.option("--workers", type=click.IntRange(1), help="Partitions at a time.  [default: one a core]")
 @click.option(
     "--memory", "memory_limit", type=Size(), help="Memory that may be used.  [default: 80 % of what is free]"
 )

@@ -28,7 +28,8 @@ def progress(plan: Plan, *, quiet: bool | None = None) -> Iterator[Callable[[Don
     callable
         To be called with each finished span.
     """
-    if quiet if quiet is not None else not sys.stderr.isatty():
+    nobody_looks = sys.stderr is None or not sys.stderr.isatty()  # None if it was closed
+    if quiet if quiet is not None else nobody_looks:
         yield lambda done: None
         return
     from rich.console import Console

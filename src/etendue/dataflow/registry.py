@@ -79,7 +79,7 @@ def shipped_pipelines() -> Mapping[str, str]:
     for entry in entry_points(group="etendue.pipelines"):
         for resource in files(entry.value).iterdir():
             if resource.name.endswith(".toml"):
-                texts[resource.name.removesuffix(".toml")] = resource.read_text()
+                texts[resource.name.removesuffix(".toml")] = resource.read_text(encoding="utf-8")
     return dict(sorted(texts.items()))
 
 
@@ -96,9 +96,11 @@ def find_pipeline(name_or_path: str) -> Pipeline:
     path = Path(name_or_path)
     if path.suffix == ".toml":
         try:
-            return parse_pipeline(path.read_text(), str(path))
+            return parse_pipeline(path.read_text(encoding="utf-8"), str(path))
         except FileNotFoundError:
             raise ConfigError(f"there is no pipeline file {path}") from None
+        except UnicodeDecodeError as error:
+            raise ConfigError(f"{path} is not TOML: byte {error.start} is not UTF-8") from None
     hint = _unknown("pipeline", name_or_path, shipped_pipelines())
     raise ConfigError(f"{hint}, or give a file that ends in .toml")
 
@@ -128,6 +130,7 @@ def parse_pipeline(text: str, where: str = "pipeline") -> Pipeline:
     for key in config:
         if key not in _PIPELINE_KEYS:
             raise ConfigError(f"{where}: {_unknown('key', key, _PIPELINE_KEYS)}")
+    _check_kinds(config, where)
     stages = tuple(
         _parse_stage(entry, f"{where}: stage {n}") for n, entry in enumerate(config.get("stage", ()), 1)
     )
@@ -138,6 +141,18 @@ def parse_pipeline(text: str, where: str = "pipeline") -> Pipeline:
         name=config.get("name", Path(where).stem),
         description=config.get("description", ""),
     )
+
+
+def _check_kinds(config: Mapping[str, Any], where: str) -> None:
+    """See that the values of a pipeline's keys are of the kinds that they have to be."""
+    stages, write = config.get("stage", []), config.get("write", [])
+    if not isinstance(stages, list) or not all(isinstance(entry, dict) for entry in stages):
+        raise ConfigError(f"{where}: stages are an array of tables; write [[stage]] above each")
+    if not isinstance(write, list) or not all(isinstance(reference, str) for reference in write):
+        raise ConfigError(f'{where}: write = {write!r}: expected a list of references, as ["events/*"]')
+    for key in ("name", "description"):
+        if not isinstance(value := config.get(key, ""), str):
+            raise ConfigError(f"{where}: {key} = {value!r}: expected text in quotes")
 
 
 def _parse_stage(entry: Mapping[str, Any], where: str) -> Stage:
@@ -168,8 +183,8 @@ def _explain(error: ValidationError, cls: type[Stage]) -> str:
 
 def _unknown(what: str, name: str, known: Mapping[str, Any] | tuple[str, ...]) -> str:
     close = get_close_matches(name, list(known), n=1, cutoff=0.4)
-    nearest = f"; did you mean {close[0]!r}?" if close else ""
-    return f"unknown {what} {name!r}{nearest} there are {', '.join(known) or 'none'}"
+    nearest = f"; did you mean {close[0]!r}? There are" if close else "; there are"
+    return f"unknown {what} {name!r}{nearest} {', '.join(known) or 'none'}"
 
 
 def pipeline_text(pipeline: Pipeline) -> str:

@@ -152,11 +152,13 @@ def watch(
     )
     resumed, told, last = False, "", monotonic()
     for look in count():
+        now = monotonic()
         try:
             if not resumed:
                 yield from target.resume()
                 resumed, arrivals.known = True, target.known()
-            ready = {} if stop() else arrivals.ready(monotonic())
+                now = monotonic()
+            ready = {} if stop() else arrivals.ready(now)
             if ready.keys() - target.deferred:
                 yield from target.process(ready)
                 arrivals.take(ready.keys() - target.deferred)
@@ -168,7 +170,7 @@ def watch(
             if told != str(error):
                 told = str(error)
                 log.warning("%s; files wait until then", told)
-        idle = monotonic() - max(last, arrivals.last_change)
+        idle = now - max(last, arrivals.last_change)  # the time that a look takes is no idleness
         if (once and look > 0) or (until_idle is not None and idle >= max(until_idle, settle)):
             return
         if not _pause(settle if once else every, stop):

@@ -27,6 +27,10 @@ QUEUE = 4 * BATCH
 PAUSE = 0.02
 
 
+class WorkersLostError(RuntimeError):
+    """A task with which one worker after the other was lost."""
+
+
 def on_pool[Shared, Task, Done](
     pool: Executor,
     function: Callable[[Shared, Task], Done],
@@ -71,6 +75,11 @@ def on_cluster[Shared, Task, Done](
 
     What tasks share is itself made by a task: if all the workers that have it die, it is made again.
     Running a task again must be harmless.
+
+    Raises
+    ------
+    WorkersLostError
+        If so many workers died with one task that it is not tried again.
     """
     from distributed.protocol import pickle
 
@@ -90,9 +99,22 @@ def on_cluster[Shared, Task, Done](
                 return
             if ended := [future for future in waiting if future.done()]:
                 waiting.difference_update(ended)
-                yield from client.gather(ended)
+                yield from _results(client, ended)
             else:
                 sleep(PAUSE)
     finally:
         if waiting:
             client.cancel(list(waiting))
+
+
+def _results(client: Client, ended: list[DaskFuture]) -> list:
+    from distributed import KilledWorker
+
+    try:
+        return client.gather(ended)
+    except KilledWorker as error:
+        raise WorkersLostError(
+            f"{error.allowed_failures + 1} workers were lost with the same span, the last at "
+            f"{error.last_worker.address}: give them more memory or time, make the partitions smaller, or "
+            "see their logs; the same command goes on where it was"
+        ) from None
