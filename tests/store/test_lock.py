@@ -1,5 +1,6 @@
 """The lock beside a local store."""
 
+import errno
 import json
 import os
 
@@ -23,4 +24,27 @@ def test_lock_within_one_process(tmp_path):
         StoreLock(tmp_path / "s")
     first.release()
     first.release()
+    StoreLock(tmp_path / "s").release()
+
+
+def test_store_named_by_a_link(tmp_path):
+    (tmp_path / "s").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "s")
+    first = StoreLock(tmp_path / "s")
+    with pytest.raises(StoreLockedError, match=f"process {os.getpid()}"):
+        StoreLock(tmp_path / "link")
+    first.release()
+    StoreLock(tmp_path / "link").release()
+    assert not list(tmp_path.glob("*.lock"))
+
+
+def test_nothing_stays_of_a_claim_that_cannot_be_written(tmp_path, monkeypatch):
+    def full_disk(self: StoreLock) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(StoreLock, "_write_holder", full_disk)
+        with pytest.raises(OSError, match="No space left"):
+            StoreLock(tmp_path / "s")
+    assert not list(tmp_path.iterdir())
     StoreLock(tmp_path / "s").release()

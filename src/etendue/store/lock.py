@@ -59,7 +59,7 @@ class StoreLock:
     """
 
     def __init__(self, store: str | Path) -> None:
-        self.path = Path(f"{Path(store).absolute()}.lock")
+        self.path = Path(f"{os.path.realpath(store)}.lock")  # one, by whatever links the store is named
         self.path.parent.mkdir(parents=True, exist_ok=True)
         while True:
             self._file = open(self.path, "a+")  # noqa: SIM115, held open: closing gives up the lock
@@ -75,7 +75,11 @@ class StoreLock:
             self._file.close()
             remedy = f"wait for it to end or, if it no longer runs there, remove {self.path}"
             raise StoreLockedError(self._message(store, remedy))
-        self._write_holder()
+        try:
+            self._write_holder()
+        except OSError:  # as of a full disk
+            self.path.unlink(missing_ok=True)
+            raise
         self._refuse_drift(store)
 
     def release(self) -> None:
@@ -93,7 +97,7 @@ class StoreLock:
     def _holder(self) -> dict[str, str]:
         try:
             return json.loads(self.path.read_text())
-        except (FileNotFoundError, json.JSONDecodeError):  # not yet written, or killed while writing
+        except (FileNotFoundError, ValueError):  # not yet written, or killed or without power while writing
             return {}
 
     def _write_holder(self) -> None:
