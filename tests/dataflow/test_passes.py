@@ -235,6 +235,9 @@ def test_what_fails_is_set_aside_and_can_be_retried(toy, tmp_path):
     table = et.load(tmp_path / "s", "a")["failures"]
     assert table["path"].values.tolist() == [bad]
     assert table["partition"].values.tolist() == [-1]
+    summary = flow_of(good, bad, on_error="skip").write(tmp_path / "s", "a", retry_failed=True)
+    assert summary.outcome.failures == [failure]  # it was retried in vain, and that is told
+    assert [entry.tag for entry in passes(str(tmp_path / "s"))] == ["a"]
     toy("b", "toy 10 2")
     assert "nothing new" in str(flow_of(good, bad, on_error="skip").write(tmp_path / "s", "a"))
     summary = flow_of(good, bad, on_error="skip").write(tmp_path / "s", "a", retry_failed=True)

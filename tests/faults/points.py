@@ -40,7 +40,7 @@ def mark() -> None:
     from icechunk import Repository
 
     from etendue.dataflow import passes
-    from etendue.store import grids, journal, publish, whole
+    from etendue.store import durable, grids, journal, publish, whole
     from etendue.store.lock import StoreLock
 
     for owner, name in [
@@ -49,6 +49,8 @@ def mark() -> None:
         (publish, "branch_off"),
         (publish.PassWriter, "_merge"),
         (publish.PassWriter, "_commit"),
+        (publish, "show"),
+        (durable, "sync"),
         (journal, "append"),
         (grids, "write_true"),
         (whole, "write_ledger"),

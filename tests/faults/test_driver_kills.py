@@ -33,8 +33,11 @@ POINTS = [
     "after write_true.1",
     "before write_ledger.1",
     "after write_ledger.1",
-    "before reset_branch.1",
-    "after reset_branch.1",
+    "before sync.1",
+    "before sync.3",
+    "after sync.3",
+    "after reset_branch.2",
+    "before show.1",
     "before create_tag.1",
     "after create_tag.1",
     "before delete_branch.1",
@@ -63,7 +66,7 @@ def test_killed_again_and_again_while_it_is_taken_up(site, inputs, forge, undist
     of_work = ["after commit.3", "before commit.1", "after commit.1", "before append.1", "after merge.2"]
     of_publication = [
         "after write_true.1",
-        "after reset_branch.1",
+        "before show.1",
         "before create_tag.1",
         "after create_tag.1",
     ]
@@ -79,9 +82,9 @@ def test_killed_again_and_again_while_it_is_taken_up(site, inputs, forge, undist
 def phase(point: str) -> str:
     """What a run was at when it came to a point."""
     _, _, step = point.partition(" ")
-    if step in ("merge", "append", "commit"):
+    if step in ("merge", "append", "commit", "sync", "reset_branch"):
         return "commit"
-    if step in ("write_true", "write_ledger", "create_tag", "reset_branch", "delete_branch", "release"):
+    if step in ("write_true", "write_ledger", "show", "create_tag", "delete_branch", "release"):
         return "publish"
     return "work" if point in ("read", "compute") or step == "write" else "plan"
 

@@ -75,7 +75,7 @@ def test_another_pass_in_the_store_stays_what_it_was(site, inputs, forge, undist
 def test_a_publication_cut_short_and_then_another_pass(site, inputs, forge, undisturbed, tmp_path):
     """The newest pass has no tag yet when the next one begins at it, and that is cut short too."""
     store = tmp_path / "s.etendue"
-    (forge.points / "after reset_branch.1").touch()
+    (forge.points / "before create_tag.1").touch()
     assert forge(*command(site, inputs, store)).code == KILLED
     (forge.points / "after branch_off.1").touch()
     assert forge(*command(site, inputs[:1], store, "--pass", "q")).code == KILLED

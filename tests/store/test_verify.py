@@ -1,5 +1,6 @@
 """Damage, done to the files of a store, is found and named."""
 
+import json
 import re
 import uuid
 from pathlib import Path
@@ -9,13 +10,16 @@ import pytest
 import xarray as xr
 
 import etendue as et
-from etendue.store import StoreError
+from etendue.store import StoreError, layout
 from etendue.store.collect import collect_garbage
-from etendue.store.fetch import ChunkFiles
-from etendue.store.reader import PassReader
-from etendue.store.verify import find_damage, verify
+from etendue.store.fetch import ChunkFiles, get_each
+from etendue.store.reader import ChunkError, PassReader
+from etendue.store.repository import delete_keys, open_repository, set_keys
+from etendue.store.seal import DamageError
+from etendue.store.verify import find_damage, ledger_is_lost, verify
 
 from .events import begin, cut, make_events, write_events
+from .ragged import contents
 
 EVENTS = make_events(300, seed=2)
 EDGES = [0, 100, 100, 130, 300]
@@ -138,6 +142,126 @@ def test_lost_manifests_and_snapshots(store):
     damaged = verify(store).damaged
     assert damaged
     assert all(damage.reason for damage in damaged)
+
+
+@pytest.fixture
+def draft(store):
+    """The keys of the pass, to be changed without anybody seeing it."""
+    session = open_repository(store).writable_session("main")
+    return session.store
+
+
+def reader_of(draft):
+    return PassReader.of_store("memory://draft", "", "p", draft)
+
+
+def value_of(draft, key):
+    return bytes(get_each(draft, [key])[0])
+
+
+@pytest.mark.parametrize("array", list(layout.LEDGER))
+def test_every_flipped_byte_of_the_ledger_is_found_or_harmless(draft, array):
+    """Nothing else is blamed, and nobody is given wrong numbers."""
+    key = f"{array}/c/0/0"
+    whole, rng = value_of(draft, key), np.random.default_rng(3)
+    before = ledger_of(reader_of(draft))
+    n_found = 0
+    for place in range(len(whole)):
+        data = bytearray(whole)
+        data[place] ^= 1 << rng.integers(8)
+        set_keys(draft, {key: bytes(data)})
+        damaged = find_damage(reader_of(draft))
+        assert {chunk.array for chunk in damaged} <= {array}
+        if damaged:
+            n_found += 1
+            assert ledger_is_lost(damaged)
+            with pytest.raises(ChunkError, match=f"array {array}, chunk 0 "):
+                ledger_of(reader_of(draft))
+        else:
+            assert ledger_of(reader_of(draft)) == before
+    assert n_found > 0.8 * len(whole)
+
+
+def ledger_of(reader):
+    columns = {**reader.rows, **reader.checksums, "origin": reader.origin}
+    return {name: column.tolist() for name, column in columns.items()}
+
+
+@pytest.mark.parametrize("array", list(layout.LEDGER))
+@pytest.mark.parametrize("kept", [None, 1, 20, -1])
+def test_a_ledger_that_is_lost_or_cut_is_named(draft, array, kept):
+    key = f"{array}/c/0/0"
+    whole = value_of(draft, key)
+    delete_keys(draft, [key]) if kept is None else set_keys(draft, {key: whole[:kept]})
+    (damage,) = find_damage(reader_of(draft))
+    assert (damage.array, damage.partition, damage.chunk) == (array, -1, 0)
+    assert str(damage).startswith(f"array {array}: ")
+
+
+def test_all_damaged_arrays_of_the_ledger_are_named(draft):
+    delete_keys(draft, [f"{array}/c/0/0" for array in layout.LEDGER])
+    assert {chunk.array for chunk in find_damage(reader_of(draft))} == set(layout.LEDGER)
+
+
+def test_changed_metadata_are_found(draft):
+    """Units that are wrong change no number, and only other readers see them."""
+    key = "events/energy/zarr.json"
+    set_keys(draft, {key: value_of(draft, key).replace(b"TeV", b"GeV")})
+    (damage,) = find_damage(reader_of(draft))
+    assert (damage.array, damage.chunk) == ("events/energy", -1)
+    assert "metadata holds other values than were written" in str(damage)
+    assert not ledger_is_lost([damage])
+
+
+@pytest.mark.parametrize("change", [(b"run1.dat", b"run2.dat"), (b'"attributes"', b'"attribute_"')])
+def test_a_changed_root_is_not_read(draft, change):
+    set_keys(draft, {"zarr.json": value_of(draft, "zarr.json").replace(*change)})
+    with pytest.raises(DamageError, match=r"@p is damaged: snapshots/\w+: the root is not .*older revision"):
+        reader_of(draft)
+
+
+def test_stores_without_these_checksums_are_read(draft):
+    """As they were written before there were any."""
+    root = json.loads(value_of(draft, "zarr.json"))
+    del root["attributes"]["etendue_crc32"]
+    for name in ("ledger_checksums", "metadata_checksums"):
+        del root["attributes"]["etendue"][name]
+    set_keys(draft, {"zarr.json": json.dumps(root).encode()})
+    assert find_damage(reader_of(draft)) == []
+
+
+def test_a_tag_of_another_snapshot(draft):
+    damaged = find_damage(PassReader.of_store("memory://draft", "", "q", draft))
+    assert [(chunk.array, "pass 'q'" in chunk.reason) for chunk in damaged] == [("", True)]
+
+
+@pytest.mark.parametrize("folder", ["snapshots", "manifests", "transactions"])
+def test_flipped_bytes_of_icechunk_files_are_found_or_harmless(store, folder):
+    """Small chunks, references to others, and metadata: these files have no checksums of their own."""
+    rng, n_found, before = np.random.default_rng(5), 0, everything(store)
+    for file in sorted((Path(store) / folder).iterdir()):
+        whole = file.read_bytes()
+        for place in rng.integers(0, len(whole), 8).tolist():
+            data = bytearray(whole)
+            data[place] ^= 1 << rng.integers(8)
+            file.write_bytes(data)
+            if verify(store, "p").damaged:
+                n_found += 1
+            else:
+                assert everything(store) == before, (file, place)
+        file.write_bytes(whole)
+    assert n_found > {"snapshots": 3, "manifests": 50, "transactions": -1}[folder]
+
+
+def everything(path):
+    """All that readers are given of a pass, theirs and those of others."""
+    reader = PassReader.open(path, "p")
+    found = {"attributes": reader.attributes, "facts": reader.facts, "ledger": ledger_of(reader)}
+    for table in reader.schema.values():
+        parts = np.flatnonzero(reader.chunk_rows(table.name)).tolist()
+        columns = reader.read({table.name: table.variables}, parts)[table.name]
+        found[table.name] = {name: column.tobytes() for name, column in columns.items()}
+    return found, {key: data for key, data in contents(path).items() if key.endswith("zarr.json")}
 
 
 def test_stores_that_are_not_directories():

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 #: Packages whose version makes a difference to what is in a pass.
 _PACKAGES = ("etendue", "numpy", "numba", "eventio", "uproot", "astropy")
+#: What a job repairs that knows nothing of the partitions that there were.
+ALL = "all"
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,11 @@ class Job:
     n_runs: int
     forget: tuple[int, ...] = ()
     retried: tuple[str, ...] = ()
+
+    @property
+    def is_anew(self) -> bool:
+        """Whether all partitions of a published pass are made anew, sharing nothing with it."""
+        return self.identity.get("repair") == ALL
 
     @property
     def unreadable(self) -> list[str]:
@@ -94,7 +101,7 @@ def addition(
     unreadable: Collection[str],
     also_read: Sequence[str],
 ) -> Job | None:
-    """The job to process the inputs that the pass does not have; None if there are none.
+    """The job to process the inputs that the pass does not have; None if there is none that can be read.
 
     Parameters
     ----------
@@ -136,6 +143,8 @@ def addition(
         if isinstance(scan, Scan)
     }
     failures = tuple(failure for failure in found if isinstance(failure, Failure))
+    if not scans and known.reader is not None and set(failures) <= set(known.failures):
+        return None  # they cannot be read as before
     if not scans and known.reader is None and not unreadable:
         raise PlanError(f"none of the inputs can be read: {'; '.join(map(str, failures))}")
     earlier = known.without(void)
@@ -169,6 +178,8 @@ def _grown(known: Known, named: set[str]) -> dict[str, dict[str, Any]]:
 def repair(flow: Flow, identity: dict[str, Any], known: Known, damaged: Iterable[Any]) -> Job:
     """The job to make damaged partitions anew, from the inputs that they were made from.
 
+    If it is what the pass knows of its partitions that is damaged, all of them are made anew.
+
     Parameters
     ----------
     damaged : iterable of DamagedChunk
@@ -179,12 +190,15 @@ def repair(flow: Flow, identity: dict[str, Any], known: Known, damaged: Iterable
     SourceError
         If an input cannot be read, or is not what it was.
     """
+    from etendue.store.verify import ledger_is_lost
+
     reader = known.reader
     damaged = list(damaged)
     lost = np.unique([chunk.partition for chunk in damaged if chunk.partition >= 0]).astype(np.int64)
-    wanted = np.unique(reader.origin[lost, 0]).tolist()
     if lost_static := any(chunk.partition < 0 for chunk in damaged):
         wanted = [n for n, entry in enumerate(known.inputs) if not entry["void"]]
+    else:
+        wanted = np.unique(reader.origin[lost, 0]).tolist()
     entries = [known.inputs[n] for n in wanted]
     for entry in entries:
         refuse_changed(entry)
@@ -199,6 +213,12 @@ def repair(flow: Flow, identity: dict[str, Any], known: Known, damaged: Iterable
     static = static_tables(inputs) if lost_static else known.without(()).static
     inputs = replace(inputs, static=static)
     plan = flow._plan(inputs, (), True)
+    identity = {**identity, "look": False, "inputs": known.inputs}
+    if ledger_is_lost(damaged):
+        failures = _failures_of_inputs(flow, known, scans, damaged)
+        plan = replace(plan, inputs=replace(inputs, failures=failures))
+        plan = plan.placed(plan.numbers, np.asarray(wanted))
+        return Job(plan, {**identity, "repair": ALL}, attributes["labels"], attributes["n_runs"])
     numbers = known.partitions_of(wanted)
     owners = np.asarray(wanted)[plan.partitions["scan"]]
     if not np.array_equal(owners, reader.origin[numbers, 0]):
@@ -208,8 +228,20 @@ def repair(flow: Flow, identity: dict[str, Any], known: Known, damaged: Iterable
             "the inputs no longer give the partitions that they gave; process them as a pass of another name",
         )
     plan = plan.placed(numbers, np.asarray(wanted)).only(np.isin(numbers, lost))
-    identity = {**identity, "look": False, "inputs": known.inputs, "repair": lost.tolist()}
+    identity = {**identity, "repair": lost.tolist()}
     return Job(plan, identity, attributes["labels"], attributes["n_runs"], tuple(lost.tolist()))
+
+
+def _failures_of_inputs(
+    flow: Flow, known: Known, scans: Iterable[Scan], damaged: Iterable[Any]
+) -> tuple[Failure, ...]:
+    """What could not be read before there were partitions; looked for again if the table of it is damaged."""
+    if not any(chunk.array.startswith("failures/") for chunk in damaged):
+        return tuple(failure for failure in known.failures if failure.partition < 0)
+    others = [path for path in expand(flow.paths) if path not in known.latest]
+    found = scan_each(others, flow.on_error, [False] * len(others))
+    unreadable = tuple(failure for failure in found if isinstance(failure, Failure))
+    return unreadable + tuple(failure for scan in scans for failure in scan.failures)
 
 
 def _plan(

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,17 +14,19 @@ import numpy as np
 from etendue.dataflow.difference import differences
 from etendue.dataflow.job import Job, addition, identity_of, repair
 from etendue.dataflow.known import Known
-from etendue.dataflow.outcome import Outcome
+from etendue.dataflow.outcome import Collector, Outcome
 from etendue.dataflow.progress import progress
 from etendue.dataflow.run import run
 from etendue.dataflow.source import UnforeseenError
 from etendue.dataflow.summary import Summary
 from etendue.dataflow.task import Done
 from etendue.dataflow.unify import unify
+from etendue.schema import Schema
 
 if TYPE_CHECKING:
     from etendue.dataflow.flow import Flow
     from etendue.dataflow.plan import Plan
+    from etendue.store.journal import Entry
     from etendue.store.lock import StoreLock
     from etendue.store.publish import PassWriter
 
@@ -94,23 +97,39 @@ def _write(
     flow: Flow, store: str, name: str, options: Options, lock: StoreLock | None, *, look: bool
 ) -> Summary:
     from etendue.store import PassWriter
-    from etendue.store.tags import discard, published, settle, unfinished
+    from etendue.store.tags import published, unfinished
 
-    settle(store, name)
-    if options.fresh:
-        discard(store, name)
+    _settle(store, name, fresh=options.fresh)
     begun = unfinished(store, name)
     known = Known(published(store, name))
     job = _job(flow, name, known, begun, options, look=begun["identity"]["look"] if begun else look)
     if begun is not None:
         now = job.identity if job else known.reader.attributes["identity"]
         _refuse_another(name, *(_with_inputs_by_path(identity) for identity in (begun["identity"], now)))
-        writer = PassWriter.resume(store, name, lock=lock)
+        collector = _collector(job, known, options)
+        writer = PassWriter.resume(store, name, each=partial(_add_entry, collector), lock=lock)
     elif job is None:
-        return _nothing_new(flow, store, name, known)
+        return _nothing_new(flow, store, name, known, told=options.retry_failed)
     else:
+        collector = _collector(job, known, options)
         writer = _begin(job, store, name, known, lock)
-    return _carry_out(job, writer, store, name, known, options)
+    return _carry_out(job, writer, collector, store, name, known, options)
+
+
+def _settle(store: str, name: str, *, fresh: bool) -> None:
+    """Bring to an end what was cut short; drop what is unfinished and not wanted, even if it is damaged."""
+    from etendue.store.repository import open_repository
+    from etendue.store.seal import DamageError
+    from etendue.store.tags import discard, drop_unfinished, settle
+
+    try:
+        settle(store, name)
+        if fresh:
+            discard(store, name)
+    except DamageError:
+        if not fresh:
+            raise
+        drop_unfinished(open_repository(store), name)
 
 
 def _job(
@@ -182,6 +201,22 @@ def _begin(job: Job, store: str, name: str, known: Known, lock: StoreLock | None
     schema, static = plan.pipeline.written_schema, plan.static
     if known.reader is None:
         writer = PassWriter.create(store, name, schema, static, len(plan.partitions), attributes, lock=lock)
+    elif job.is_anew:
+        log.warning(
+            "pass %s: what it knows of its partitions is damaged; none can be judged, and all are made anew",
+            name,
+        )
+        writer = PassWriter.create(
+            store,
+            name,
+            Schema({**known.reader.schema, **schema}),
+            static,
+            len(plan.partitions),
+            attributes,
+            preset=known.reader.facts["preset"],
+            is_anew=True,
+            lock=lock,
+        )
     else:
         n_more = max(0, int(plan.numbers.max(initial=-1)) + 1 - known.n_partitions)
         writer = PassWriter.revise(
@@ -192,7 +227,7 @@ def _begin(job: Job, store: str, name: str, known: Known, lock: StoreLock | None
 
 
 def _carry_out(
-    job: Job, writer: PassWriter, store: str, name: str, known: Known, options: Options
+    job: Job, writer: PassWriter, collector: Collector, store: str, name: str, known: Known, options: Options
 ) -> Summary:
     """Make what is not made yet, and publish."""
     from etendue.provenance import Record
@@ -207,11 +242,12 @@ def _carry_out(
                 writer=writer,
                 requests=requests,
                 progress=advance,
-                already=_already(writer),
+                collector=collector,
                 **(options.where or {}),
             )
-        outcome.failures = [f for f in writer.ledger.failures if f not in set(known.failures)]
-        if "repair" in job.identity:
+        told = set() if job.is_anew else {f for f in known.failures if f.path not in job.retried}
+        outcome.failures = [failure for failure in writer.ledger.failures if failure not in told]
+        if "repair" in job.identity and not job.is_anew:
             _refuse_differing(writer, known, job.forget)
         provenance = record.end(outcome)
         outcome.snapshot = writer.publish(
@@ -234,17 +270,23 @@ def _remaining(plan: Plan, seen: np.ndarray) -> Plan:
     return plan.only(~(done | np.isin(plan.partitions["scan"], list(streams)))) if done.any() else plan
 
 
-def _already(writer: PassWriter) -> Iterator[tuple[int, Done]]:
-    """What an interrupted run has done, as tasks returned it, with the numbers of the inputs."""
+def _collector(job: Job, known: Known, options: Options) -> Collector:
+    """What adds up a job."""
+    n_earlier = 0 if job.is_anew else known.n_partitions
+    n_partitions = max(n_earlier, int(job.plan.numbers.max(initial=-1)) + 1)
+    return Collector(job.plan, tuple(options.requests.values()), n_partitions)
+
+
+def _add_entry(collector: Collector, entry: Entry) -> None:
+    """Add up what an interrupted run did between two commits."""
     from etendue.histogram.travel import unpack
 
-    for entry in writer.resumed:
-        for number, receipt in entry.receipts:
-            yield number, Done(0, [receipt])
-        for number, checksum in entry.sha256.items():
-            yield number, Done(0, [], sha256=checksum)
-        if entry.histograms:
-            yield 0, Done(0, [], payload=unpack(entry.histograms))
+    for number, receipt in entry.receipts:
+        collector.add(Done(0, [receipt]), number)
+    for number, checksum in entry.sha256.items():
+        collector.add(Done(0, [], sha256=checksum), number)
+    if entry.histograms:
+        collector.add(Done(0, [], payload=unpack(entry.histograms)), 0)
 
 
 def _refuse_differing(writer: PassWriter, known: Known, numbers: tuple[int, ...]) -> None:
@@ -274,10 +316,11 @@ def _with_checksums(identity: dict[str, Any], provenance: Mapping[str, Any]) -> 
     return {**identity, "inputs": entries}
 
 
-def _nothing_new(flow: Flow, store: str, name: str, known: Known) -> Summary:
-    """The pass has all the inputs already."""
+def _nothing_new(flow: Flow, store: str, name: str, known: Known, *, told: bool) -> Summary:
+    """The pass has all the inputs already, or cannot read them still, which may be told."""
     plan = flow._plan(unify((), known.without(())), (), True)
     tables = [t.name for t in plan.pipeline.schema.values() if t.role != "static"]
     rows = {table: np.zeros(0, np.int64) for table in tables}
-    outcome = Outcome(rows, dict(rows), snapshot=known.reader.snapshot)
+    failures = list(known.failures) if told else []
+    outcome = Outcome(rows, dict(rows), failures=failures, snapshot=known.reader.snapshot)
     return Summary(plan, outcome, {}, store, known.reader.tag or name)

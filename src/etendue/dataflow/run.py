@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import closing
 from time import perf_counter
@@ -30,7 +30,7 @@ def run(
     client: Client | None = None,
     executor: Executor | None = None,
     progress: Callable[[Done], None] = lambda done: None,
-    already: Iterable[tuple[int, Done]] = (),
+    collector: Collector | None = None,
 ) -> Outcome:
     """Run a plan to its end.
 
@@ -50,8 +50,8 @@ def run(
         Run on this pool; by default threads in this process, ``plan.workers`` of them.
     progress : callable
         Called on the driver with each finished span.
-    already : iterable of (int, Done)
-        What an interrupted run of the same pass has done, with the number of the input.
+    collector : Collector, optional
+        What to add to: it has what an interrupted run of the same pass has done.
 
     Returns
     -------
@@ -73,10 +73,7 @@ def run(
         plan.partition_bytes,
         writer.fork() if writer else None,
     )
-    n_partitions = writer.n_partitions if writer else int(plan.numbers.max(initial=-1)) + 1
-    collector = Collector(plan, work.requests, n_partitions)
-    for number, done in already:
-        collector.add(done, number)
+    collector = collector or Collector(plan, work.requests, int(plan.numbers.max(initial=-1)) + 1)
     books = _Books(plan, writer, work.requests)
     with closing(_each(plan, work, client, executor)) as ended:
         for done in ended:

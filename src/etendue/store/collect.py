@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import icechunk
 
+from etendue.store.durable import sync
 from etendue.store.lock import StoreLock
 from etendue.store.paths import is_local, locate
 from etendue.store.repository import open_repository
@@ -80,6 +81,7 @@ def collect_garbage(
         if not dry_run:
             for name in dropped:
                 drop_unfinished(repository, name)
+        sync(base)  # or a power failure could bring back what refers to files that are gone
         found = repository.garbage_collect(limit, dry_run=dry_run)
     finally:
         if lock:

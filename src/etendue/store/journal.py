@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
+from itertools import batched
 from typing import Any
 
 import icechunk
@@ -29,6 +30,8 @@ _VARIABLES = [
 ]
 #: More commits than any pass has; not many more, as each costs a little of the time of every commit.
 _MOST = 1 << 20
+#: Entries that are fetched at the same time.
+_FETCHED = 16
 
 
 @dataclass
@@ -84,12 +87,13 @@ def append(store: icechunk.IcechunkStore, number: int, entry: Entry) -> None:
     set_keys(store, keys)
 
 
-def read(store: icechunk.IcechunkStore) -> list[Entry]:
-    """All entries, in the order in which they were made."""
+def read(store: icechunk.IcechunkStore) -> Iterator[Entry]:
+    """All entries, in the order in which they were made; few are in memory at a time."""
     numbers = chunk_numbers(store, [JOURNAL])[JOURNAL].tolist()
-    entries = get_each(store, [layout.chunk_key(JOURNAL, n, 1) for n in numbers])
-    histograms = get_each(store, [layout.chunk_key(HISTOGRAMS, n, 1) for n in numbers])
-    return [_entry(*pair) for pair in zip(entries, histograms, strict=True)]
+    for some in batched(numbers, _FETCHED):
+        entries = get_each(store, [layout.chunk_key(JOURNAL, n, 1) for n in some])
+        histograms = get_each(store, [layout.chunk_key(HISTOGRAMS, n, 1) for n in some])
+        yield from map(_entry, entries, histograms)
 
 
 def _entry(data: Any, histograms: Any) -> Entry:

@@ -130,7 +130,13 @@ def ledger_of(reader: PassReader) -> Ledger:
 
 
 def read_failures(reader: PassReader) -> list[Failure]:
-    """The failures of a published pass."""
+    """The failures of a published pass.
+
+    Raises
+    ------
+    ChunkError
+        If they cannot be read.
+    """
     if not reader.facts["static_rows"][FAILURES.name]:
         return []
     columns = reader.read({FAILURES.name: FAILURES.variables}, [0])[FAILURES.name]

@@ -18,7 +18,7 @@ import numpy as np
 
 from etendue.dataflow.partition import Failure, Receipt
 from etendue.schema import Columns, Schema
-from etendue.store import grids, journal, layout, whole
+from etendue.store import durable, grids, journal, layout, seal, whole
 from etendue.store.codecs import Preset
 from etendue.store.ledger import FAILURES, Ledger, ledger_of
 from etendue.store.lock import StoreLock, held
@@ -51,6 +51,8 @@ class PassWriter:
     ----------
     repository : icechunk.Repository
         Where.
+    path : str
+        Where that is.
     name : str
         Name of the pass.
     schema : Schema
@@ -70,6 +72,7 @@ class PassWriter:
     def __init__(
         self,
         repository: icechunk.Repository,
+        path: str,
         name: str,
         schema: Schema,
         n_partitions: int,
@@ -86,6 +89,7 @@ class PassWriter:
         self.ledger = Ledger(self.schema, n_partitions)
         self._preset = preset
         self._repository = repository
+        self._path = path
         self._branch = working_branch(name)
         self._lock = lock
         self._static: dict[str, Any] = {"static_rows": {}, "static_checksums": {}}
@@ -108,6 +112,7 @@ class PassWriter:
         attributes: Mapping[str, Any],
         *,
         preset: Preset = "default",
+        is_anew: bool = False,
         lock: StoreLock | None = None,
     ) -> PassWriter:
         """Begin a pass: its branch, its arrays, its static tables. An unfinished one of its name is dropped.
@@ -128,6 +133,8 @@ class PassWriter:
             Plain values for JSON; kept at the root. ``labels`` maps labels to fingerprints.
         preset : {"default", "archive"}
             Codecs: fast, or pcodec for waveforms.
+        is_anew : bool
+            Whether it becomes a revision of the published pass of that name, with which it shares nothing.
         lock : StoreLock, optional
             The claim on a local store, if the caller has it.
 
@@ -144,9 +151,12 @@ class PassWriter:
         layout.codecs_of(schema, preset)  # what cannot be stored is refused before anything is made
         with held(path, lock) as claim:
             repository = create_repository(str(path))
-            refuse_known(repository, path, name)
+            if not is_anew:
+                refuse_known(repository, path, name)
             branch_off(repository, name, repository.lookup_branch("main"))
-            writer = cls(repository, name, schema, n_partitions, 0, dict(attributes), preset, claim)
+            writer = cls(
+                repository, str(path), name, schema, n_partitions, 0, dict(attributes), preset, claim
+            )
             writer._session.store.sync_clear()
             writer._lay_out(static)
             writer._begin()
@@ -189,7 +199,15 @@ class PassWriter:
             n_earlier = earlier.n_partitions
             preset = earlier.facts["preset"]
             writer = cls(
-                repository, name, merged, n_earlier + n_more, n_earlier, dict(attributes), preset, claim
+                repository,
+                str(path),
+                name,
+                merged,
+                n_earlier + n_more,
+                n_earlier,
+                dict(attributes),
+                preset,
+                claim,
             )
             writer.ledger.keep(ledger_of(earlier))
             writer._lay_out(static)
@@ -201,10 +219,17 @@ class PassWriter:
         return writer
 
     @classmethod
-    def resume(cls, path: str, name: str, *, lock: StoreLock | None = None) -> PassWriter:
+    def resume(
+        cls,
+        path: str,
+        name: str,
+        *,
+        each: Callable[[journal.Entry], None] = lambda entry: None,
+        lock: StoreLock | None = None,
+    ) -> PassWriter:
         """Take up an unfinished pass. Whoever was writing it, in this moment, can commit no more.
 
-        The journal's entries are in ``resumed``.
+        ``each`` is called with each entry of the journal, which are not kept.
         """
         with held(path, lock) as claim:
             repository = open_repository(str(path))
@@ -212,6 +237,7 @@ class PassWriter:
             facts = reader.facts
             writer = cls(
                 repository,
+                str(path),
                 name,
                 reader.schema,
                 facts["n_partitions"],
@@ -228,17 +254,15 @@ class PassWriter:
                 )
             writer._forget(facts["forgotten"], facts["retried"])
             writer._static = {key: facts[key] for key in writer._static}
-            writer.resumed = journal.read(reader.store)
-            for entry in writer.resumed:
+            for entry in journal.read(reader.store):
                 writer.ledger.failures += entry.failures
                 for input_number, receipt in entry.receipts:
                     writer.ledger.add(receipt, input_number)
-            writer._n_entries = len(writer.resumed)
+                writer._n_entries += 1
+                each(entry)
             writer._commit(f"resume pass {name}")
         return writer
 
-    #: What an unfinished pass had done when it was taken up.
-    resumed: Sequence[journal.Entry] = ()
     #: Gives what histograms were filled with since it was called last.
     histograms: Callable[[], bytes] = bytes
     #: Tag of the revision, once it is published.
@@ -267,7 +291,7 @@ class PassWriter:
             known.pop(array, None)
         known |= checksums
 
-    def _write_root(self, *, complete: bool) -> None:
+    def _write_root(self, *, complete: bool, **checksums: Mapping[str, Any]) -> None:
         facts = {
             "format": layout.FORMAT,
             "name": self.name,
@@ -279,8 +303,10 @@ class PassWriter:
             "forgotten": [] if complete else self._forgotten,
             "retried": [] if complete else self._retried,
             **self._static,
+            **checksums,
         }
-        root = layout.group_keys(self.schema, {**self.attributes, layout.ROOT: facts})["zarr.json"]
+        attributes = seal.sealed({**self.attributes, layout.ROOT: facts})
+        root = layout.group_keys(self.schema, attributes)["zarr.json"]
         set_keys(self._session.store, {"zarr.json": root})
 
     def _forget(self, numbers: list[int], paths: list[str]) -> None:
@@ -351,7 +377,7 @@ class PassWriter:
 
     def _commit(self, message: str) -> str:
         try:
-            snapshot = self._session.commit(message, allow_empty=True)
+            snapshot = durable.commit(self._repository, self._session, self._path, message)
         except icechunk.ConflictError:
             raise StoreError(
                 f"another process has taken up pass {self.name!r} and commits to it; this one stops"
@@ -383,13 +409,14 @@ class PassWriter:
         grids.write_true(self._session, self.schema, self.ledger.rows, self._preset)
         self.ledger.compact()
         self.n_partitions = len(self.ledger.seen)
-        whole.write_ledger(self._session.store, self.ledger, self._preset)
+        checksums = whole.write_ledger(self._session.store, self.ledger, self._preset)
         self._write_static(FAILURES.name, self.ledger.failure_columns())
         self.attributes.update(attributes)
-        self._write_root(complete=True)
+        metadata = seal.metadata_checksums(self._session.store, self.schema)
+        self._write_root(complete=True, ledger_checksums=checksums, metadata_checksums=metadata)
         journal.end(self._session.store)
         snapshot = self._commit(f"pass {self.name}: {self._summary()}")
-        self.tag = show(self._repository, self.name)
+        self.tag = show(self._repository, self._path, self.name)
         self._close()
         return snapshot
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,6 +9,7 @@ from typing import Any
 
 import icechunk
 import numpy as np
+from isal.isal_zlib import crc32
 
 from etendue.kernel import offsets
 from etendue.schema import Columns, Schema, Table, Variable
@@ -18,10 +18,11 @@ from etendue.store.codecs import Codec, codec_for
 from etendue.store.fetch import LARGE, ChunkFiles, Fetched, get_each, get_together
 from etendue.store.paths import StoreError, is_local, locate, revisions_of, split_tag, tag_of
 from etendue.store.repository import open_repository
+from etendue.store.seal import DamageError, unsealed
 
 
 class ChunkError(ValueError):
-    """A chunk that is missing or cannot be decoded."""
+    """A chunk that is missing or cannot be decoded; at the root, also one that holds other values."""
 
     def __init__(self, array: str, chunk: int, partition: int, reason: str) -> None:
         super().__init__(array, chunk, partition, reason)
@@ -34,7 +35,7 @@ class ChunkError(ValueError):
     def place(self) -> str:
         """Where in the store."""
         table, _, column = self.array.rpartition("/")
-        return f"table {table}, column {column}, chunk {self.chunk}"
+        return f"{f'table {table}, column {column}' if table else f'array {column}'}, chunk {self.chunk}"
 
 
 @dataclass(frozen=True)
@@ -160,17 +161,24 @@ class PassReader:
             If there is no store.
         StoreError
             If the store has no such pass, or was made by another program.
+        DamageError
+            If the store or the pass cannot be read, or the pass's root is not what was written.
         """
         base, named = locate(path)
         tag = tag or named
-        repository = open_repository(base)
-        tags = {name: repository.lookup_tag(name) for name in repository.list_tags()}
+        try:
+            repository = open_repository(base)
+            tags = {name: repository.lookup_tag(name) for name in repository.list_tags()}
+        except icechunk.IcechunkError as error:
+            raise DamageError(base, "repo", error) from error
         if tag is None and not tags:
             raise StoreError(f"{base} has no pass that is finished")
         snapshot = repository.lookup_branch("main") if tag is None else tags.get(_named_tag(tag, tags), tag)
         try:
             store = repository.readonly_session(snapshot_id=snapshot).store
-        except (icechunk.IcechunkError, ValueError):
+        except (icechunk.IcechunkError, ValueError) as error:
+            if tag is None or snapshot != tag:
+                raise DamageError(f"{base}@{tag or snapshot}", f"snapshots/{snapshot}", error) from error
             known = ", ".join(sorted(tags)) or "none yet"
             raise StoreError(f"{base} has no pass {tag!r}; there are: {known}") from None
         name = next((name for name, of in tags.items() if of == snapshot), None)
@@ -230,15 +238,23 @@ class PassReader:
         return self.facts["n_published"]
 
     def _ledger(self, name: str, width: int) -> np.ndarray:
-        """An array that has a row for each partition."""
+        """An array that has a row for each partition.
+
+        Raises
+        ------
+        ChunkError
+            If a chunk is missing, cannot be decoded, or holds something else than was written.
+        """
         variable = layout.LEDGER[name]
         column = Column(name, variable, (width,), self._codec(variable))
         whole = column.empty(self.n_partitions)
         edges = np.cumsum([0, *layout.ledger_edges(self.n_partitions)])
-        read_pieces(
-            self.store,
-            [Piece(column, n, n, whole[edges[n] : edges[n + 1]]) for n in range(len(edges) - 1)],
-        )
+        pieces = [Piece(column, n, -1, whole[edges[n] : edges[n + 1]]) for n in range(len(edges) - 1)]
+        read_pieces(self.store, pieces)
+        known = self.facts.get("ledger_checksums", {}).get(name, ())  # older stores have none
+        for piece, checksum in zip(pieces, known, strict=False):
+            if (found := crc32(column.codec.pack(piece.out))) != checksum:
+                raise ChunkError(name, piece.chunk, -1, other_values(found, checksum))
         return whole
 
     def chunk_rows(self, table: str) -> np.ndarray:
@@ -294,7 +310,8 @@ class PassReader:
         pieces: dict[int, list[Piece]] = {partition: [] for partition in partitions}
         for name, wanted in columns.items():
             all_rows = self.chunk_rows(name)
-            chunks = self.chunk_of[name][list(partitions)].tolist()
+            static = self.schema[name].role == "static"
+            chunks = [0] * len(partitions) if static else self.chunk_of[name][list(partitions)].tolist()
             ends = offsets(all_rows[list(partitions)]).tolist()
             tables[name] = {}
             for variable in wanted:
@@ -329,6 +346,11 @@ def _named_tag(tag: str, tags: Mapping[str, str]) -> str:
     return next(reversed(revisions_of(tags, name)), tag)
 
 
+def other_values(found: int, expected: int) -> str:
+    """What is wrong with a chunk that has another checksum."""
+    return f"holds other values than were written: CRC-32 {found:08x} instead of {expected:08x}"
+
+
 def as_text(array: np.ndarray) -> np.ndarray:
     """Text objects as NumPy's own text, which compares and hashes by value."""
     return array.astype("U") if array.dtype == object else array
@@ -341,9 +363,16 @@ def read_root(store: icechunk.IcechunkStore, place: str) -> tuple[dict[str, Any]
     ------
     StoreError
         If the root is not one that this version reads.
+    DamageError
+        If it cannot be read, or is not what was written.
     """
     (data,) = get_each(store, ["zarr.json"])
-    attributes = json.loads(data.tobytes())["attributes"] if isinstance(data, np.ndarray) else {}
+    try:
+        if isinstance(data, BaseException):
+            raise data
+        attributes = {} if data is None else unsealed(data.tobytes())
+    except (icechunk.IcechunkError, ValueError) as error:
+        raise DamageError(place, f"snapshots/{store.session.snapshot_id}", error) from error
     facts = attributes.pop(layout.ROOT, None)
     if facts is None:
         raise StoreError(f"{place} is an Icechunk repository, but not of etendue's making")

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import os
-from collections.abc import Iterable, Mapping
+import shutil
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
@@ -13,8 +16,11 @@ import numpy as np
 from zarr.core.buffer import default_buffer_prototype
 from zarr.core.sync import sync
 
+from etendue.store import durable
+from etendue.store.ending import await_answers
 from etendue.store.paths import StoreError, is_local
 
+atexit.register(await_answers)
 if "ICECHUNK_LOG" not in os.environ:
     # It warns at each opening that local commits need a lock, which `StoreLock` is.
     icechunk.set_logs_filter("error")
@@ -38,7 +44,7 @@ def open_repository(path: str) -> icechunk.Repository:
         If there is none.
     """
     try:
-        return icechunk.Repository.open(_storage(path), config=_config())
+        return _whole(path, lambda: icechunk.Repository.open(_storage(path), config=_config()))
     except icechunk.RepositoryNotFoundError:
         raise FileNotFoundError(
             f"there is no store at {path}; give the path that a pass was written into"
@@ -46,11 +52,34 @@ def open_repository(path: str) -> icechunk.Repository:
 
 
 def create_repository(path: str) -> icechunk.Repository:
-    """Open the repository at a path or URL, or make it."""
-    storage = _storage(path)
-    if icechunk.Repository.exists(storage):
-        return icechunk.Repository.open(storage, config=_config())
-    return icechunk.Repository.create(storage, config=_config())
+    """Open the repository at a path or URL, or make it.
+
+    Raises
+    ------
+    StoreError
+        If something else is at the path.
+    """
+    if not exists(path):
+        if not is_local(path):
+            return icechunk.Repository.create(_storage(path), config=_config())
+        _create_beside(Path(path).resolve())
+    return open_repository(path)
+
+
+def _create_beside(path: Path) -> None:
+    """Make a repository in a directory beside its place, so that it is there in one step, whole."""
+    new = path.with_name(f"{path.name}.new")
+    shutil.rmtree(new, ignore_errors=True)  # of a run that was cut short
+    icechunk.Repository.create(_storage(str(new)), config=_config())
+    durable.sync(str(new))
+    try:
+        new.rename(path)
+    except OSError as error:
+        shutil.rmtree(new)
+        raise StoreError(
+            f"no store can be made at {path} ({error.strerror}): give a path at which nothing is, or an "
+            "empty directory"
+        ) from None
 
 
 def _config() -> icechunk.RepositoryConfig:
@@ -72,7 +101,19 @@ def _config() -> icechunk.RepositoryConfig:
 
 def exists(path: str) -> bool:
     """Whether there is a repository at a path or URL."""
-    return icechunk.Repository.exists(_storage(path))
+    return _whole(path, lambda: icechunk.Repository.exists(_storage(path)))
+
+
+def _whole[Answer](path: str, ask: Callable[[], Answer]) -> Answer:
+    """Ask something of a repository, and again once it is mended if a power failure has torn it."""
+    try:
+        return ask()
+    except (icechunk.FormatError, icechunk.StorageError):
+        if not is_local(path):
+            raise
+        with suppress(OSError):  # it cannot be written here; then what is asked tells what is wrong
+            durable.mend(path)
+        return ask()
 
 
 def set_keys(store: icechunk.IcechunkStore, values: Mapping[str, bytes]) -> None:
@@ -115,6 +156,8 @@ def chunk_numbers(store: icechunk.IcechunkStore, arrays: Iterable[str]) -> dict[
 
 def _storage(path: str) -> icechunk.Storage:
     if is_local(path):
+        if Path(path).is_file():
+            raise StoreError(f"{path} is a file, and stores are directories; give another path")
         return icechunk.local_filesystem_storage(str(Path(path).absolute()))
     scheme, _, rest = path.partition("://")
     if scheme == "memory":

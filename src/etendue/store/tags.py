@@ -9,6 +9,7 @@ from typing import Any
 
 import icechunk
 
+from etendue.store.durable import sync
 from etendue.store.paths import StoreError, locate, revisions_of, split_tag, tag_of
 from etendue.store.reader import PassReader, read_root
 from etendue.store.repository import exists, open_repository
@@ -97,7 +98,7 @@ def settle(path: str, name: str) -> None:
     if not _is_begun(repository, path, name):
         repository.delete_branch(working_branch(name))
     elif working_reader(repository, path, name).facts["complete"]:
-        show(repository, name)
+        show(repository, path, name)
 
 
 def _is_begun(repository: icechunk.Repository, path: str, name: str) -> bool:
@@ -123,10 +124,14 @@ def check_name(name: str) -> None:
     Raises
     ------
     StoreError
-        If the name is empty, or has a character that paths of passes give a meaning.
+        If the name is empty, has a character that paths of passes give a meaning, or cannot be told from
+        another when it is printed.
     """
-    if not name.strip() or set(name) & set("@/+"):
-        raise StoreError(f"a pass cannot be named {name!r}: give it a name without @, / and +")
+    if not name or name != name.strip() or not name.isprintable() or set(name) & set("@/+"):
+        raise StoreError(
+            f"a pass cannot be named {name!r}: give it a name without @, / and +, line breaks, and blanks at "
+            "its ends"
+        )
 
 
 def working_branch(name: str) -> str:
@@ -176,15 +181,16 @@ def discard(path: str, name: str) -> None:
         drop_unfinished(open_repository(path), name)
 
 
-def show(repository: icechunk.Repository, name: str) -> str:
+def show(repository: icechunk.Repository, path: str, name: str) -> str:
     """Publish what was committed last to a working branch: set ``main`` to it, tag it, delete the branch.
 
     It can be cut short anywhere: until there is the tag, it is done again, and then only the branch is left.
-    Returns the tag.
+    Returns the tag, which then outlives a power failure.
     """
     snapshot = repository.lookup_branch(working_branch(name))
     tag = tag_of(name, len(revisions_of(repository.list_tags(), name)))
     repository.reset_branch("main", snapshot)
     repository.create_tag(tag, snapshot_id=snapshot)
     repository.delete_branch(working_branch(name))
+    sync(path)
     return tag

@@ -14,9 +14,11 @@ from etendue.dataflow.plan import cores
 from etendue.dataflow.threads import in_order
 from etendue.store import layout
 from etendue.store.fetch import ChunkFiles
-from etendue.store.paths import StoreError, is_local, locate
-from etendue.store.reader import ChunkError, PassReader, Piece, read_pieces
+from etendue.store.ledger import FAILURES
+from etendue.store.paths import StoreError, is_local, locate, split_tag
+from etendue.store.reader import ChunkError, PassReader, Piece, other_values, read_pieces
 from etendue.store.repository import open_repository
+from etendue.store.seal import DamageError, metadata_checksums
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,7 @@ class DamagedChunk:
     reason : str
         What is wrong.
     chunk : int
-        Number of the chunk in its array.
+        Number of the chunk in its array; -1 if it is the metadata of the array, or of a group.
     span : tuple of (str, int, int), optional
         Input, first block and the one past the last that the partition was made from; None if it was
         made from no part of the inputs.
@@ -113,13 +115,14 @@ def verify(
     tag = tag or named
     try:
         reader = PassReader.open(base, tag)
+    except DamageError as error:
+        return Verdict(error.place, 0, [DamagedChunk("", -1, f"cannot be read: {error}")])
     except StoreError as error:
-        if tag not in tags_of(base):
+        if tag is None or {tag, tag.removesuffix("+0")}.isdisjoint(tags_of(base)):
             raise
         return Verdict(f"{base}@{tag}", 0, [DamagedChunk("", -1, f"cannot be read: {error}")])
     damaged = find_damage(reader, n_threads=n_threads, progress=progress)
-    ledger_is_damaged = any(chunk.array in layout.LEDGER for chunk in damaged)
-    return Verdict(reader.place, 0 if ledger_is_damaged else _count_chunks(reader), damaged)
+    return Verdict(reader.place, _count_chunks(reader), damaged)
 
 
 def tags_of(path: str) -> list[str]:
@@ -135,8 +138,8 @@ def find_damage(
 ) -> list[DamagedChunk]:
     """Decode every chunk of a pass and compare its CRC-32 with the one that was written down.
 
-    A damaged file that still decodes to the same numbers is not damage. If the arrays at the root
-    cannot be read there is nothing to compare with, and only these are named.
+    A damaged file that still decodes to the same numbers is not damage. If the arrays at the root are
+    damaged there is nothing to compare the chunks of partitions with, and these are not looked at.
 
     Parameters
     ----------
@@ -150,21 +153,56 @@ def find_damage(
     Returns
     -------
     list of DamagedChunk
-        By partition, the static tables first; empty if the pass is whole.
+        By partition, metadata, static tables and the arrays at the root first; empty if the pass is whole.
     """
-    try:
-        reader.chunk_of, reader.origin, reader.checksums  # noqa: B018, read here, used by all threads
-    except ChunkError as error:
-        return [DamagedChunk(error.array, -1, error.reason, error.chunk)]
-    except icechunk.IcechunkError as error:
-        return [DamagedChunk(layout.PARTITIONS, -1, _unreachable(error))]
+    name = split_tag(reader.tag or reader.facts["name"])[0]
+    if reader.facts["name"] != name or not reader.facts["complete"]:
+        return [
+            DamagedChunk(
+                "", -1, f"is not that of pass {name!r}, of which it has the tag: the file repo is damaged"
+            )
+        ]
     look = _Look(reader)
-    damaged = list(look.at(look.static_pieces()))
+    damaged = [*_damaged_metadata(reader), *look.at(look.static_pieces())]
+    if damaged_ledger := list(_damaged_ledger(reader)):
+        return damaged + damaged_ledger
     looked_at = in_order(look.at_partition, range(reader.n_partitions), n_threads or cores())
     for done, found in enumerate(looked_at, start=1):
         damaged += found
         progress(done, reader.n_partitions)
     return damaged
+
+
+def ledger_is_lost(damaged: Iterable[DamagedChunk]) -> bool:
+    """Whether what is known of all partitions is damaged, so that none of them can be judged."""
+    arrays = {chunk.array for chunk in damaged if chunk.chunk >= 0}
+    return any(array in layout.LEDGER or array.startswith(f"{FAILURES.name}/") for array in arrays)
+
+
+def _damaged_metadata(reader: PassReader) -> Iterator[DamagedChunk]:
+    """The groups and arrays whose metadata are not what was written; stores made before have no checksums."""
+    known = reader.facts.get("metadata_checksums", {})
+    found = metadata_checksums(reader.store, reader.schema) if known else {}
+    for path, checksum in known.items():
+        if found.get(path) is None:
+            yield DamagedChunk(path, -1, "its metadata cannot be read", -1)
+        elif found[path] != checksum:
+            yield DamagedChunk(path, -1, f"its metadata {other_values(found[path], checksum)}", -1)
+
+
+def _damaged_ledger(reader: PassReader) -> Iterator[DamagedChunk]:
+    """The damaged arrays at the root; what is whole is read here, and used by all threads."""
+    for name, read in (
+        (layout.PARTITIONS, lambda: reader.chunk_of),
+        (layout.ORIGIN, lambda: reader.origin),
+        (layout.CHECKSUMS, lambda: reader.checksums),
+    ):
+        try:
+            read()
+        except ChunkError as error:
+            yield DamagedChunk(error.array, -1, error.reason, error.chunk)
+        except icechunk.IcechunkError as error:
+            yield DamagedChunk(name, -1, _unreachable(error))
 
 
 #: A chunk to look at, and the checksum that it should have.
@@ -218,7 +256,7 @@ class _Look:
                 found = crc32(column.codec.pack(piece.out))
                 if found == checksum:
                     continue
-                reason = f"holds other values than were written: CRC-32 {found:08x} instead of {checksum:08x}"
+                reason = other_values(found, checksum)
             span = span_of(self.reader, piece.partition)
             yield DamagedChunk(column.array, piece.partition, reason, piece.chunk, span)
 
@@ -255,6 +293,10 @@ def span_of(reader: PassReader, partition: int) -> tuple[str, int, int] | None:
 
 def _count_chunks(reader: PassReader) -> int:
     static = len(reader.facts["static_checksums"])
+    try:
+        reader.rows  # noqa: B018
+    except (ChunkError, icechunk.IcechunkError):
+        return static
     return static + sum(
         int(np.count_nonzero(reader.rows[table.name]))
         for table in layout.chunked_tables(reader.schema)

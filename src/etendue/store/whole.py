@@ -46,8 +46,9 @@ def write_static(
     return n_rows, checksums
 
 
-def write_ledger(store: icechunk.IcechunkStore, ledger: Ledger, preset: Preset) -> None:
-    """Write what is known of each partition."""
+def write_ledger(store: icechunk.IcechunkStore, ledger: Ledger, preset: Preset) -> dict[str, list[int]]:
+    """Write what is known of each partition; returns CRC-32 of each chunk before compression, by array."""
+    checksums: dict[str, list[int]] = {}
     edges = layout.ledger_edges(len(ledger.seen))
     values = {
         layout.PARTITIONS: ledger.rows,
@@ -59,10 +60,11 @@ def write_ledger(store: icechunk.IcechunkStore, ledger: Ledger, preset: Preset) 
         codec = layout.codec_for(variable, preset)
         metadata = layout.array_metadata(variable, array.shape[1:], codec, edges)
         set_keys(store, {f"{name}/zarr.json": metadata})
-        chunks = {}
-        for chunk, part in enumerate(np.split(array, np.cumsum(edges)[:-1]) if array.size else ()):
-            _, chunks[layout.chunk_key(name, chunk, 2)] = encode(name, part, variable, codec)
-        set_keys(store, chunks)
+        parts = np.split(array, np.cumsum(edges)[:-1]) if array.size else ()
+        made = [encode(name, part, variable, codec) for part in parts]
+        checksums[name] = [checksum for checksum, _ in made]
+        set_keys(store, {layout.chunk_key(name, chunk, 2): data for chunk, (_, data) in enumerate(made)})
+    return checksums
 
 
 def fill_counts(
