@@ -1,10 +1,12 @@
 """What `etendue log` tells."""
 
 import json
+from pathlib import Path
 
 import etendue as et
 from etendue.dataflow.partition import Failure
 from etendue.store.history import history
+from etendue.store.repository import open_repository, set_keys
 
 from .events import begin, cut, make_events, write_events
 
@@ -46,3 +48,25 @@ def test_revisions_are_in_order(tmp_path):
     for name in ("b", "a"):
         write_events(path, name, cut(EVENTS, [0, 50]))
     assert [revision.tag for revision in history(f"{path}@a")] == ["b", "a"]
+
+
+def test_what_is_damaged_is_told_and_the_rest_as_well(tmp_path, caplog):
+    path = str(tmp_path / "s")
+    for name in ("a", "b", "c"):
+        write_events(path, name, cut(EVENTS, [0, 50]))
+    whole = history(path)
+    file = Path(path, "snapshots", whole[0].snapshot)
+    file.write_bytes(file.read_bytes()[:-20])
+    writer = open_repository(path).writable_session("main")  # that of c
+    set_keys(writer.store, {"partitions/c/0/0": b"nonsense"})
+    writer.commit("damage")
+    tag = open_repository(path)
+    tag.create_tag("d", snapshot_id=tag.lookup_branch("main"))
+    told = history(path)
+    assert [(revision.tag, revision.rows == whole[0].rows) for revision in told] == [
+        ("b", True),
+        ("c", True),
+        ("d", False),
+    ]
+    assert "pass a is left out: " in caplog.text
+    assert "@d+0: array partitions, chunk 0 cannot be decoded" in caplog.text

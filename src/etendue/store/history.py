@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
 
+import icechunk
+
 from etendue.store.ledger import read_failures
 from etendue.store.paths import locate
-from etendue.store.reader import PassReader
+from etendue.store.reader import ChunkError, PassReader
 from etendue.store.repository import open_repository
 from etendue.store.tags import PassInfo, passes, working_branch
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -89,15 +95,18 @@ def _published(path: str, entry: PassInfo) -> Revision:
             "host": run.host,
             "seconds": run.wall,
         }
-    return Revision(
-        entry.tag,
-        entry.snapshot,
-        entry.time,
-        True,
-        {name: int(rows.sum()) for name, rows in reader.rows.items()},
-        failures=[asdict(failure) for failure in read_failures(reader)],
-        **made,
-    )
+    rows = _unless_damaged(lambda: {name: int(n.sum()) for name, n in reader.rows.items()}, {}, reader)
+    failures = _unless_damaged(lambda: [asdict(failure) for failure in read_failures(reader)], [], reader)
+    return Revision(entry.tag, entry.snapshot, entry.time, True, rows, failures=failures, **made)
+
+
+def _unless_damaged[Told](read: Callable[[], Told], otherwise: Told, reader: PassReader) -> Told:
+    """What a pass says of itself; if that is damaged, a warning does."""
+    try:
+        return read()
+    except (ChunkError, icechunk.IcechunkError) as error:
+        log.warning("%s: %s; see etendue verify", reader.place, str(error).partition("\n")[0])
+        return otherwise
 
 
 def _unfinished(path: str) -> list[Revision]:

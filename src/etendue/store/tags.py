@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -13,6 +14,9 @@ from etendue.store.durable import sync
 from etendue.store.paths import StoreError, locate, revisions_of, split_tag, tag_of
 from etendue.store.reader import PassReader, read_root
 from etendue.store.repository import exists, open_repository
+from etendue.store.seal import DamageError
+
+log = logging.getLogger(__name__)
 
 
 class PassExistsError(FileExistsError):
@@ -55,7 +59,7 @@ class PassInfo:
 
 
 def passes(path: str) -> list[PassInfo]:
-    """The passes of a store with all their revisions, oldest first.
+    """The passes of a store with all their revisions, oldest first; a warning names those that are damaged.
 
     Raises
     ------
@@ -66,8 +70,12 @@ def passes(path: str) -> list[PassInfo]:
     repository = open_repository(base)
     found = []
     for tag in repository.list_tags():
-        snapshot = repository.lookup_snapshot(repository.lookup_tag(tag))
-        attributes, _ = read_root(repository.readonly_session(tag=tag).store, f"{base}@{tag}")
+        try:
+            snapshot = repository.lookup_snapshot(repository.lookup_tag(tag))
+            attributes, _ = read_root(repository.readonly_session(tag=tag).store, f"{base}@{tag}")
+        except (DamageError, icechunk.IcechunkError) as error:
+            log.warning("pass %s is left out: %s", tag, str(error).partition("\n")[0])
+            continue
         found.append(PassInfo(tag, snapshot.id, snapshot.written_at, snapshot.message, attributes))
     return sorted(found, key=lambda entry: (entry.time, entry.name, entry.revision))
 
