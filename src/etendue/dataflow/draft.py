@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from errno import EDQUOT, ENOSPC
 from pathlib import Path
 
 
@@ -31,6 +33,8 @@ def draft(path: str | Path) -> Iterator[Path]:
         If there is something at ``path``, before or after.
     StoreLockedError
         If another process is writing it.
+    OSError
+        If the disk is full; says so in the same words, whichever library has met it.
     """
     from etendue.store.lock import StoreLock
 
@@ -43,6 +47,10 @@ def draft(path: str | Path) -> Iterator[Path]:
         yield part
         _refuse(path)
         part.rename(path)
+    except OSError as error:
+        if error.errno not in (ENOSPC, EDQUOT):
+            raise
+        raise OSError(error.errno, os.strerror(error.errno), str(path)) from error
     finally:
         _remove(part)
         lock.release()

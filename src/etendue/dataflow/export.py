@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError, ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from queue import Full, Queue
 from threading import Event
@@ -21,8 +22,7 @@ def to_hdf5(plan: Plan, path: str | Path, *, identity: Sequence[str] | None = No
     """Run a plan into an HDF5 file; see `etendue.dataflow.hdf5.write_hdf5`."""
     from etendue.dataflow.hdf5 import write_hdf5
 
-    with progress(plan) as advance:
-        partitions = _partitions(plan, advance)
+    with progress(plan) as advance, closing(_partitions(plan, advance)) as partitions:
         return write_hdf5(path, plan.pipeline.written_schema, partitions, plan.static, identity)
 
 
@@ -32,11 +32,11 @@ def to_zarr(
     """Run a plan into a folder of plain Zarr; see `etendue.dataflow.plain_zarr.write_zarr`."""
     from etendue.dataflow.plain_zarr import write_zarr
 
-    with progress(plan) as advance:
+    with progress(plan) as advance, closing(_partitions(plan, advance)) as partitions:
         return write_zarr(
             path,
             plan.pipeline.written_schema,
-            _partitions(plan, advance),
+            partitions,
             plan.static,
             _attributes(plan),
             chunk_rows=chunk_rows,
@@ -48,11 +48,11 @@ def to_parquet(plan: Plan, path: str | Path, *, identity: Sequence[str] | None =
     """Run a plan into a folder of Parquet files; see `etendue.dataflow.parquet.write_parquet`."""
     from etendue.dataflow.parquet import write_parquet
 
-    with progress(plan) as advance:
+    with progress(plan) as advance, closing(_partitions(plan, advance)) as partitions:
         return write_parquet(
             path,
             plan.pipeline.written_schema,
-            _partitions(plan, advance),
+            partitions,
             plan.static,
             _attributes(plan),
             identity=identity,
@@ -69,7 +69,10 @@ FORMATS: dict[str, Callable[..., dict[str, int]]] = {
 
 
 def _partitions(plan: Plan, advance: Callable[[Done], None]) -> Iterator[dict[str, Columns]]:
-    """The written tables of each partition, in order; few of them are in memory at a time."""
+    """The written tables of each partition, in order; few of them are in memory at a time.
+
+    To be closed if not all are taken: until then the run waits.
+    """
     handover = _Handover(int(plan.numbers.max(initial=-1)) + 1)
     with ThreadPoolExecutor(1) as driver, ThreadPoolExecutor(1) as worker:  # one worker keeps the order
         running = driver.submit(run, plan, writer=handover, executor=worker, progress=advance)

@@ -10,7 +10,9 @@ table that it belongs to (``event``), the identifying columns of that row (``eve
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Buffer, Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from io import FileIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +27,11 @@ if TYPE_CHECKING:
 
 INDEX = "__I3Index__"
 
+#: How datasets are packed.
+_PACKED: dict[str, Any] = {"compression": "gzip", "compression_opts": 1, "shuffle": True}
+#: Rows that are copied at a time.
+_COPIED = 1 << 16
+
 
 def write_hdf5(
     path: str | Path,
@@ -35,18 +42,14 @@ def write_hdf5(
 ) -> dict[str, int]:
     """Write tables to an HDF5 file, partition by partition.
 
-    The file appears under its name when it is whole.
+    The file appears under its name when it is whole. Tables without rows are there, with their columns.
 
     Parameters
     ----------
     path : path
         File to write.
-    schema : Schema
-        Declarations of the tables.
-    partitions : iterable of mapping
-        Columns by table of each partition, in order.
-    static : mapping, optional
-        Tables that are written once, as they are.
+    schema, partitions, static
+        See `etendue.dataflow.plain_zarr.write_zarr`.
     identity : sequence of str, optional
         Columns of the top table that every row repeats; by default its integers called ``..._id``.
 
@@ -59,6 +62,8 @@ def write_hdf5(
     ------
     FileExistsError
         If the file is there already.
+    OSError
+        If it cannot be written, as the disk is full; nothing is left of it.
     ImportError
         If h5py is not installed; says how to install it.
     """
@@ -66,21 +71,83 @@ def write_hdf5(
         import h5py
     except ImportError:
         raise ImportError("h5py is needed for this: pip install 'etendue[hdf5]'") from None
-    with draft(path) as part, h5py.File(part, "w") as file:
-        writer = _Writer(file, schema, identity)
-        for tables in partitions:
-            writer.append(tables)
-        static = static or {}
-        for name, columns in static.items():
-            writer.put(schema[name], columns, {})
+    static = static or {}
+    with draft(path) as part, _Output(part) as output, ThreadPoolExecutor(1) as thread:
+
+        def call(function: Callable[..., Any], *args: Any) -> Any:
+            """Call in the thread, where no signal can break into a write, which would then seem failed."""
+            return thread.submit(function, *args).result()
+
+        file = call(h5py.File, output, "w")
+        try:
+            writer = _Writer(file, output, schema, identity)
+            for tables in partitions:
+                call(writer.append, tables)
+            call(writer.append, {t.name: _no_rows(t) for t in schema.values() if t.name not in static})
+            for name, columns in static.items():
+                call(writer.put, schema[name], columns, {})
+        finally:
+            call(file.close)
+        output.check()  # closing has written, too
     return writer.ownership.rows | {name: length(columns) for name, columns in static.items()}
+
+
+class _Output(FileIO):
+    """The file under libhdf5, which never learns that a write has failed.
+
+    A failed write leaves libhdf5 with objects that it can neither write nor drop: it tries again as each
+    dies, and crashes at the end of the process. So the first error is kept for `check`; what is written
+    after it is held in memory, where libhdf5 finds it when it reads, until the file is closed.
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, "w+")
+        self._error: OSError | None = None
+        self._unwritten: list[tuple[int, bytes]] = []
+
+    def check(self) -> None:
+        """Raise the error of the first write that failed."""
+        if self._error:
+            raise self._error
+
+    def write(self, data: Buffer) -> int:
+        """Write all of the data, or hold it."""
+        start, view = self.tell(), memoryview(data).cast("B")
+        done = 0
+        try:
+            while done < len(view) and not self._error:
+                done += super().write(view[done:])
+        except OSError as error:
+            self._error = error
+        if done < len(view):
+            self._unwritten.append((start + done, bytes(view[done:])))
+        return len(view)
+
+    def readinto(self, buffer: Buffer) -> int:
+        """Read what was written or is held; zeros where nothing is."""
+        start, view = self.tell(), memoryview(buffer).cast("B")
+        n_read = super().readinto(view)
+        view[n_read:] = bytes(len(view) - n_read)
+        for place, data in self._unwritten:
+            first, last = max(place, start), min(place + len(data), start + len(view))
+            if first < last:
+                view[first - start : last - start] = data[first - place : last - place]
+        return len(view)
+
+    def truncate(self, size: int | None = None) -> int:
+        """Set the size of the file, unless a write has failed."""
+        try:
+            return self.tell() if self._error else super().truncate(size)
+        except OSError as error:
+            self._error = error
+            return self.tell()
 
 
 class _Writer:
     """Appends partitions to the datasets of a file."""
 
-    def __init__(self, file: h5py.File, schema: Schema, identity: Sequence[str] | None):
-        self.file, self.ownership = file, Ownership(schema, identity)
+    def __init__(self, file: h5py.File, output: _Output, schema: Schema, identity: Sequence[str] | None):
+        self.file, self.output, self.ownership = file, output, Ownership(schema, identity)
 
     def append(self, tables: Mapping[str, Columns]) -> None:
         """Append one partition."""
@@ -114,15 +181,42 @@ class _Writer:
         """Append to a dataset, which is made when it is first met."""
         dataset = self.file.get(name)
         if dataset is None:
-            packed: dict[str, Any] = {"compression": "gzip", "compression_opts": 1, "shuffle": True}
             growing = (None, *array.shape[1:])
-            dataset = self.file.create_dataset(name, data=array, chunks=True, maxshape=growing, **packed)
+            dataset = self.file.create_dataset(name, data=array, chunks=True, maxshape=growing, **_PACKED)
             dataset.attrs["description"] = about
         else:
+            wider = np.promote_types(dataset.dtype, array.dtype)
+            if wider != dataset.dtype:
+                dataset = self._widen(dataset, wider)
             first = len(dataset)
             dataset.resize(first + len(array), axis=0)
             dataset[first:] = array
+        self.output.check()
         return dataset
+
+    def _widen(self, old: h5py.Dataset, dtype: np.dtype) -> h5py.Dataset:
+        """Make a dataset anew for longer text; in the file, the room of the old one stays empty."""
+        name, new = old.name, f"{old.name}__wider"
+        dataset = self.file.create_dataset(
+            new, shape=old.shape, dtype=dtype, chunks=True, maxshape=old.maxshape, **_PACKED
+        )
+        dataset.attrs.update(old.attrs)
+        for first in range(0, len(old), _COPIED):
+            dataset[first : first + _COPIED] = old[first : first + _COPIED].astype(dtype)
+        del self.file[name]
+        self.file.move(new, name)
+        return self.file[name]
+
+
+def _no_rows(table: Table) -> Columns:
+    """The columns of a table, empty."""
+    return {
+        name: np.empty(
+            (0, *(table.sizes[dim] for dim in variable.dims[1:])),
+            dtype=object if variable.dtype == "str" else variable.dtype,
+        )
+        for name, variable in table.variables.items()
+    }
 
 
 def _storable(array: np.ndarray) -> np.ndarray:
