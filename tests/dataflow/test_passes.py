@@ -170,6 +170,15 @@ def test_new_inputs_are_a_revision(toy, tmp_path):
         flow_of(toy("c", "toy 5 1 weighted")).write(tmp_path / "s", "a")
 
 
+def test_new_inputs_may_have_tables_that_are_not_written(toy, tmp_path):
+    first, second = toy("a", "toy 20 1"), toy("b", "toy 15 2 8")
+    flow_of(first).columns("events/*").write(tmp_path / "s", "a")
+    flow = flow_of(first, second).columns("events/*")
+    flow.write(tmp_path / "s", "a")
+    assert_same(flow.compute(), et.load(tmp_path / "s").compute())
+    assert find_damage(PassReader.open(str(tmp_path / "s"))) == []
+
+
 def test_an_interrupted_addition_of_a_new_table_goes_on(toy, tmp_path, monkeypatch):
     first, *others = toy("a", "toy 20 1"), toy("b", "toy 15 2 8"), toy("c", "toy 9 3 8")
     flow_of(first).write(tmp_path / "s", "a")

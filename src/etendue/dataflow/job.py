@@ -252,7 +252,9 @@ def _plan(
     if known.reader is None:
         return plan
     written, published = plan.pipeline.written_schema, known.reader.schema
-    counts = {f"n_{child}" for child in written if child not in published}
+    new = [child for child in written if child not in published]
+    new += [child for child in plan.inputs.schema if child not in known.schema]  # written or not
+    counts = {f"n_{child}" for child in new}
     for name, table in written.items():
         before = published.get(name)
         if before is None or table.role == "static":
