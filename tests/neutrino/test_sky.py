@@ -5,6 +5,8 @@ import json
 
 import numpy as np
 import pytest
+from astropy import units as u
+from astropy.time import Time
 from hypothesis import given
 from hypothesis import strategies as st
 from km3net_testdata import data_path
@@ -107,6 +109,15 @@ def test_sun_and_moon_are_seen_where_aanet_sees_them(name, body, limit):
     found = sky.from_body(body.lower(), times(table)[mine], where)
     known = sky.angles_to_vectors(number(table, "zenith")[mine], number(table, "azimuth")[mine])
     assert angle(found, known).max() < limit
+
+
+def test_tables_that_were_installed_years_ago_will_do(monkeypatch):
+    """Of a time after their measurements, too, which astropy refuses when they are a month old."""
+    where, now = sky.site("arca"), Time.now()
+    soon = np.array([int((now.unix + 30 * 86_400) * 1e9)])
+    known = sky.from_body("sun", soon, where)
+    monkeypatch.setattr(Time, "now", lambda: now + 5 * 365 * u.day)
+    np.testing.assert_array_equal(sky.from_body("sun", soon, where), known)
 
 
 def test_all_coordinates_are_those_of_km3astro(shared):

@@ -243,6 +243,7 @@ def _offline() -> Iterator[None]:
         raise SkyError("sky coordinates need astropy: pip install 'etendue[sky]'") from None
     with (
         iers.conf.set_temp("auto_download", False),
+        iers.conf.set_temp("auto_max_age", None),  # of predictions; they go wrong by milliseconds in a month
         iers.conf.set_temp("iers_degraded_accuracy", "ignore"),
         warnings.catch_warnings(),
     ):
