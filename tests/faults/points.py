@@ -16,6 +16,8 @@ from threading import Lock
 from typing import Any
 
 FOLDER = "ETENDUE_TEST_POINTS"
+#: Before, in and after the steps that show a pass; until it is tagged, it is not published.
+PUBLICATION = ["after write_true.1", "before show.1", "before create_tag.1", "after create_tag.1"]
 
 _counts: Counter[str] = Counter()
 _lock = Lock()

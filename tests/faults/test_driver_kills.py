@@ -7,6 +7,7 @@ from collections import Counter
 import pytest
 
 from .harness import assert_same, call, command, digest, start, tags, wait_for
+from .points import PUBLICATION
 
 KILLED = -signal.SIGKILL
 
@@ -64,13 +65,7 @@ def test_killed_again_and_again_while_it_is_taken_up(site, inputs, forge, undist
     """Also a run that was taken up can be killed at any point, as often as that happens."""
     store = tmp_path / "s.etendue"
     of_work = ["after commit.3", "before commit.1", "after commit.1", "before append.1", "after merge.2"]
-    of_publication = [
-        "after write_true.1",
-        "before show.1",
-        "before create_tag.1",
-        "after create_tag.1",
-    ]
-    for point in of_work + of_publication:
+    for point in of_work + PUBLICATION:
         (forge.points / point).touch()
         ended = forge(*command(site, inputs, store))
         assert ended.code == KILLED, (point, ended.output)

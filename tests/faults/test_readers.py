@@ -6,6 +6,7 @@ import sys
 from itertools import groupby
 
 from .harness import REPOSITORY, command, digest, environment, tags
+from .points import PUBLICATION
 
 _READER = """
 import sys
@@ -33,13 +34,7 @@ def test_a_reader_sees_the_old_pass_or_the_new_one(site, inputs, forge, undistur
     )
     first = reader.stdout.readline()
     of_work = ["after branch_off.1", "after begin.1", "after commit.3", "after commit.2"]
-    of_publication = [
-        "after write_true.1",
-        "before show.1",
-        "before create_tag.1",
-        "after create_tag.1",
-    ]
-    for point in of_work + of_publication:
+    for point in of_work + PUBLICATION:
         (forge.points / point).touch()
         assert forge(*command(site, inputs, store)).code < 0, point
     forge.succeeds(*command(site, inputs, store))

@@ -248,7 +248,9 @@ def _print_verdict(verdict: Verdict) -> None:
 @contextmanager
 def _progress(what: str, quiet: bool) -> Iterator[Callable[[int, int], None]]:
     """A bar on standard error over partitions; none where nobody looks."""
-    if quiet or sys.stderr is None or not sys.stderr.isatty():
+    from etendue.dataflow.progress import somebody_looks
+
+    if quiet or not somebody_looks():
         yield lambda done, total: None
         return
     from rich.console import Console

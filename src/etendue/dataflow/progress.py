@@ -12,6 +12,11 @@ if TYPE_CHECKING:
     from etendue.dataflow.run import Done
 
 
+def somebody_looks() -> bool:
+    """Whether standard error is a terminal; it may also be closed."""
+    return sys.stderr is not None and sys.stderr.isatty()
+
+
 @contextmanager
 def progress(plan: Plan, *, quiet: bool | None = None) -> Iterator[Callable[[Done], None]]:
     """Show a bar while a plan runs.
@@ -28,8 +33,7 @@ def progress(plan: Plan, *, quiet: bool | None = None) -> Iterator[Callable[[Don
     callable
         To be called with each finished span.
     """
-    nobody_looks = sys.stderr is None or not sys.stderr.isatty()  # None if it was closed
-    if quiet if quiet is not None else nobody_looks:
+    if quiet if quiet is not None else not somebody_looks():
         yield lambda done: None
         return
     from rich.console import Console
