@@ -64,7 +64,14 @@ class Pipeline(BaseModel):
         """SHA-256 of `config`, in hexadecimal."""
         return hashlib.sha256(json.dumps(self.config(), sort_keys=True).encode()).hexdigest()
 
-    def check(self, schema: Schema, also_read: Iterable[str] = (), *, write: bool = True) -> CheckedPipeline:
+    def check(
+        self,
+        schema: Schema,
+        also_read: Iterable[str] = (),
+        *,
+        write: bool = True,
+        static: Mapping[str, Columns] | None = None,
+    ) -> CheckedPipeline:
         """Check the chain against the tables of an input.
 
         Parameters
@@ -75,17 +82,24 @@ class Pipeline(BaseModel):
             References that something after the last stage reads (histograms).
         write : bool
             Whether columns are written at all; if not, only what ``also_read`` names is computed.
+        static : mapping of str to dict of str to array, optional
+            Contents of the static tables of the input. With them, stages also see that their parameters
+            fit, see `Stage.check`.
 
         Raises
         ------
         PipelineError
             If a stage reads a column that neither the source nor an earlier stage provides; the
-            message names the stage, the column and who could provide it.
+            message names the stage, the column and who could provide it. If a parameter does not fit.
         """
         full, provided, required = schema, [], []
         for position, stage in enumerate(self.stages):
-            full = full.with_tables(table for table, _ in stage.brings().values())
+            brought = stage.brings()
+            full = full.with_tables(table for table, _ in brought.values())
             required.append(frozenset(self._requirements(position, full)))
+            if static is not None:
+                static = {**static, **{name: columns for name, (_, columns) in brought.items()}}
+                _check_fit(stage, full, static)
             tables = stage.makes(full)
             full = full.with_tables(tables)
             made = stage.provides(full)
@@ -238,6 +252,14 @@ class CheckedPipeline:
             del made  # or what it holds would stay until the next stage has run
             seconds[stage.name] = seconds.get(stage.name, 0.0) + thread_time() - start
         return Applied(_keep(partition, self.kept).selected(), rows_read, seconds, selected)
+
+
+def _check_fit(stage: Stage, schema: Schema, static: Mapping[str, Columns]) -> None:
+    """See that the parameters of a stage fit the inputs."""
+    try:
+        stage.check(schema, static)
+    except ValueError as error:
+        raise PipelineError(f"stage {stage.name!r}: {error}") from error
 
 
 def _n_selected(partition: Partition, table: str) -> int:

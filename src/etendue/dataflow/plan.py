@@ -163,7 +163,7 @@ def make_plan(
     PlanError
         If the expected peak does not fit the limit; names the partition size that would.
     """
-    checked = pipeline.check(inputs.schema, also_read, write=write)
+    checked = pipeline.check(inputs.schema, also_read, write=write, static=inputs.static)
     workers = workers or cores()
     limit = memory_limit or int(0.8 * available_memory())
     partitions = np.concatenate(

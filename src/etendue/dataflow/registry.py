@@ -6,9 +6,9 @@ a package whose ``*.toml`` files are pipelines) and ``etendue.displays`` (value 
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Mapping
-from difflib import get_close_matches
 from functools import cache
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
+from etendue.dataflow.parameters import unknown
 from etendue.dataflow.stage import Stage
 
 if TYPE_CHECKING:
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
     import xarray
 
     from etendue.dataflow.pipeline import Pipeline
+
+#: How pydantic calls, within the place of a finding, one of the kinds that a parameter may be of.
+_KIND = re.compile(r"(constrained-|function-)|(float|int|str|bool|tuple|dict)(\[|$)")
 
 _PIPELINE_KEYS = ("name", "description", "write", "stage")
 
@@ -62,7 +66,7 @@ def find_stage(reference: str) -> type[Stage]:
         return _stage_entries()[reference].load()
     module, colon, name = reference.partition(":")
     if not colon:
-        raise ConfigError(_unknown("stage", reference, _stage_entries()))
+        raise ConfigError(unknown("stage", reference, _stage_entries()))
     try:
         found = getattr(import_module(module), name)
     except (ImportError, AttributeError) as error:
@@ -101,7 +105,7 @@ def find_pipeline(name_or_path: str) -> Pipeline:
             raise ConfigError(f"there is no pipeline file {path}") from None
         except UnicodeDecodeError as error:
             raise ConfigError(f"{path} is not TOML: byte {error.start} is not UTF-8") from None
-    hint = _unknown("pipeline", name_or_path, shipped_pipelines())
+    hint = unknown("pipeline", name_or_path, shipped_pipelines())
     raise ConfigError(f"{hint}, or give a file that ends in .toml")
 
 
@@ -129,7 +133,7 @@ def parse_pipeline(text: str, where: str = "pipeline") -> Pipeline:
         raise ConfigError(f"{where} is not TOML: {error}") from None
     for key in config:
         if key not in _PIPELINE_KEYS:
-            raise ConfigError(f"{where}: {_unknown('key', key, _PIPELINE_KEYS)}")
+            raise ConfigError(f"{where}: {unknown('key', key, _PIPELINE_KEYS)}")
     _check_kinds(config, where)
     stages = tuple(
         _parse_stage(entry, f"{where}: stage {n}") for n, entry in enumerate(config.get("stage", ()), 1)
@@ -164,27 +168,25 @@ def _parse_stage(entry: Mapping[str, Any], where: str) -> Stage:
         cls = find_stage(reference)
         return cls(**parameters)
     except ValidationError as error:
-        raise ConfigError(f"{where} ({reference}): {_explain(error, cls)}") from None
+        raise ConfigError(f"{where} ({reference}): {_explain(error)}") from None
     except ConfigError as error:
         raise ConfigError(f"{where}: {error}") from None
 
 
-def _explain(error: ValidationError, cls: type[Stage]) -> str:
-    """Pydantic's findings in our words: the key, what was wrong, the nearest right key."""
-    findings = []
+def _explain(error: ValidationError) -> str:
+    """Pydantic's findings in our words: of each key, what was wrong with it.
+
+    Of a parameter that may be of several kinds, the finding that reaches deepest into it is told.
+    """
+    findings: dict[str, tuple[int, str]] = {}
     for detail in error.errors():
-        key = ".".join(str(part) for part in detail["loc"])
-        if detail["type"] == "extra_forbidden":
-            findings.append(_unknown("parameter", key, cls.model_fields))
-        else:
-            findings.append(f"{key} = {detail['input']!r}: {detail['msg']}")
-    return "; ".join(findings)
-
-
-def _unknown(what: str, name: str, known: Mapping[str, Any] | tuple[str, ...]) -> str:
-    close = get_close_matches(name, list(known), n=1, cutoff=0.4)
-    nearest = f"; did you mean {close[0]!r}? There are" if close else "; there are"
-    return f"unknown {what} {name!r}{nearest} {', '.join(known) or 'none'}"
+        place = detail["loc"]
+        key = ".".join(str(part) for part in place if not _KIND.match(str(part)))
+        text = f"{key} = {detail['input']!r}: {detail['msg']}" if key else detail["msg"]
+        depth, _ = findings.get(str(place[:1]), (-1, ""))
+        if len(place) > depth:
+            findings[str(place[:1])] = len(place), text.replace("Value error, ", "")
+    return "; ".join(text for _, text in findings.values())
 
 
 def pipeline_text(pipeline: Pipeline) -> str:

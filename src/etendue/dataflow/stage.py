@@ -9,11 +9,12 @@ from __future__ import annotations
 import inspect
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, create_model
+from pydantic import BaseModel, ConfigDict, create_model, model_validator
 
+from etendue.dataflow.parameters import check_finite, check_known
 from etendue.dataflow.partition import Partition
 from etendue.schema import Columns, Schema, Table, Variable, split
 
@@ -27,12 +28,27 @@ class Stage(BaseModel):
     Subclasses declare ``reads`` (references, see `etendue.schema`) and ``writes`` (references with the
     `Variable` they make), give their parameters as pydantic fields with descriptions, and compute in
     ``__call__``. What they read of ``conditions`` tables is not declared: it is always at hand.
+
+    No parameter is NaN or infinite: a comparison with NaN is false without a word, and a pass could not
+    hold it. A stage whose parameters have to fit the inputs says so in `check`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     reads: ClassVar[tuple[str, ...]] = ()
     writes: ClassVar[Mapping[str, Variable | tuple]] = {}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _only_known(cls, given: Any) -> Any:
+        if isinstance(given, Mapping):
+            check_known(given, cls.model_fields)
+        return given
+
+    @model_validator(mode="after")
+    def _only_finite(self) -> Self:
+        check_finite(self)
+        return self
 
     def requires(self, schema: Schema) -> list[str]:
         """The ``table/column`` names that this stage reads from tables of this schema."""
@@ -45,6 +61,22 @@ class Stage(BaseModel):
             for reference, spec in self.writes.items()
             for name in schema.resolve(reference)
         }
+
+    def check(self, schema: Schema, static: Mapping[str, Columns]) -> None:
+        """See, before anything runs, that the parameters fit the inputs; by default they do.
+
+        Parameters
+        ----------
+        schema : Schema
+            Tables of the inputs, with what earlier stages add.
+        static : mapping of str to dict of str to array
+            Contents of the static tables: of the inputs, and what stages up to this one bring.
+
+        Raises
+        ------
+        ValueError
+            If they do not; names the parameter, what there is, and what to do. The pipeline names the stage.
+        """
 
     def makes(self, schema: Schema) -> list[Table]:
         """New tables that this stage makes, for results that are more rows than there were.

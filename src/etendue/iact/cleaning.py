@@ -5,13 +5,11 @@ from __future__ import annotations
 from typing import ClassVar, Literal
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, NonNegativeFloat, NonNegativeInt
 
 from etendue.dataflow.partition import Partition
-from etendue.dataflow.stage import TableStage
 from etendue.iact.camera import geometry_of
-from etendue.iact.schema import CAMERA
-from etendue.iact.telescopes import ByTelescope, values
+from etendue.iact.telescopes import ByTelescope, CameraStage, values
 from etendue.kernel import kernel
 from etendue.lanes import BITS, count, fill, load
 from etendue.schema import Columns
@@ -175,7 +173,7 @@ def tailcuts(
     return masks
 
 
-class Clean(TableStage):
+class Clean(CameraStage):
     """Mark the pixels of each image that hold Cherenkov light.
 
     Examples
@@ -184,16 +182,17 @@ class Clean(TableStage):
     8.0
     """
 
-    kind: ClassVar[str] = CAMERA
     reads: ClassVar = ("@camera/image", "@camera/tel_id", "events/run")
     writes: ClassVar = {
         "@camera/image_mask": (("readout", "pixel"), "bool", "", "pixels that survived cleaning")
     }
 
     method: Literal["tailcuts"] = Field("tailcuts", description="two thresholds: picture and boundary")
-    picture: ByTelescope[float] = Field(10.0, description="least charge of a picture pixel, pe")
-    boundary: ByTelescope[float] = Field(5.0, description="least charge next to a picture pixel, pe")
-    min_neighbors: ByTelescope[int] = Field(
+    picture: ByTelescope[NonNegativeFloat] = Field(10.0, description="least charge of a picture pixel, pe")
+    boundary: ByTelescope[NonNegativeFloat] = Field(
+        5.0, description="least charge next to a picture pixel, pe"
+    )
+    min_neighbors: ByTelescope[NonNegativeInt] = Field(
         2, description="neighbours above the picture threshold that a picture pixel needs"
     )
     keep_isolated: bool = Field(False, description="keep picture pixels that have no neighbours")

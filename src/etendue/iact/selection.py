@@ -21,7 +21,9 @@ class SelectEventType(Stage):
     }
 
     types: tuple[str, ...] = Field(
-        ("SUBARRAY",), description="types of events to keep: SUBARRAY (physics), FLATFIELD, SKY_PEDESTAL, ..."
+        ("SUBARRAY",),
+        min_length=1,
+        description="types of events to keep: SUBARRAY (physics), FLATFIELD, SKY_PEDESTAL, ...",
     )
 
     @field_validator("types")

@@ -224,8 +224,8 @@ class ReconstructStereo(Stage):
     used. Where only the lines of sight are parallel, the height alone is NaN.
     """
 
-    min_intensity: float = Field(50.0, description="images need more photo-electrons than this")
-    min_pixels: int = Field(3, description="images need more pixels than this")
+    min_intensity: float = Field(50.0, ge=0, description="images need more photo-electrons than this")
+    min_pixels: int = Field(3, ge=0, description="images need more pixels than this")
     frame: Frame = Field("telescope", description="frame of the Hillas parameters")
 
     reads: ClassVar[tuple[str, ...]] = (

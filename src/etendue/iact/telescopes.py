@@ -4,20 +4,97 @@ A parameter is one value for all telescopes, or a mapping of patterns to values,
 matches a telescope holds: ``{"*": 8, "LST": 10, "MST_*_NectarCam": 6, "tel 7": 12}``. A pattern (as of
 `fnmatch`, case counts) may match the telescope's size class (``LST``), its type
 (``LST_LST_LSTCam``: class, optics and camera), its camera (``LSTCam``) or its number (``tel 7``).
+
+Before a run, each telescope of the inputs must be matched, and each pattern must match one of them, or one
+that is known and just not there: the same pipeline serves many arrays.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
+from difflib import get_close_matches
 from fnmatch import fnmatchcase
+from typing import ClassVar, get_origin
 
 import numpy as np
 
 from etendue.dataflow.registry import ConfigError
-from etendue.schema import Columns, SchemaError
+from etendue.dataflow.stage import TableStage
+from etendue.iact.known_telescopes import KNOWN_NAMES
+from etendue.iact.schema import CAMERA
+from etendue.schema import Columns, Schema, SchemaError
 
 #: A stage's parameter that may be given by telescope, as in ``picture: ByTelescope[float]``.
 type ByTelescope[T] = T | dict[str, T]
+
+#: A telescope's number.
+NUMBER = re.compile(r"tel \d+")
+
+
+class CameraStage(TableStage):
+    """Base of the stages that treat each camera by itself; its parameters may be given by telescope."""
+
+    kind: ClassVar[str] = CAMERA
+
+    def check(self, schema: Schema, static: Mapping[str, Columns]) -> None:
+        """See that each pattern of a parameter is right, and that all telescopes are covered."""
+        for name, parameter in self.by_telescope().items():
+            if isinstance(parameter, Mapping):
+                try:
+                    check_patterns(parameter, _array(static))
+                except ValueError as error:
+                    raise ConfigError(f"{name}: {error}") from None
+
+    def by_telescope(self) -> dict[str, object]:
+        """The parameters that may differ from telescope to telescope."""
+        fields = type(self).model_fields.items()
+        return {name: getattr(self, name) for name, f in fields if get_origin(f.annotation) is ByTelescope}
+
+
+def check_patterns(parameter: Mapping[str, object], array: Columns) -> None:
+    """See that a parameter covers all telescopes, and that no pattern of it is misspelt.
+
+    Parameters
+    ----------
+    parameter : dict of str to object
+        Values by pattern.
+    array : dict of str to array
+        The telescopes of the inputs.
+
+    Raises
+    ------
+    ConfigError
+        Names the pattern, and the nearest right one; or the telescope that none matches.
+    """
+    telescopes = {names: row for row in range(len(array["tel_id"]))[::-1] if (names := _names(array, row))}
+    there = list(dict.fromkeys(name for names in telescopes for name in names))
+    for pattern in parameter:
+        if any(fnmatchcase(name, pattern) for name in (*there, *KNOWN_NAMES)) or NUMBER.fullmatch(pattern):
+            continue
+        raise ConfigError(
+            f"the pattern {pattern!r} matches no telescope{_nearest(pattern, there)}; there are "
+            f"{', '.join(_types(array))}"
+        )
+    for row in telescopes.values():
+        _value(parameter, array, row)
+
+
+def _nearest(pattern: str, there: list[str]) -> str:
+    """A right pattern that is like a wrong one."""
+    close = get_close_matches(pattern.rstrip("*"), [*there, *KNOWN_NAMES], n=1, cutoff=0.5)
+    folded = {name.casefold(): name for name in (*KNOWN_NAMES, *there)}
+    found = folded.get(pattern.rstrip("*").casefold()) or (close[0] if close else "")
+    return f"; did you mean {found + '*' * pattern.endswith('*')!r}?" if found else ""
+
+
+def _array(conditions: Mapping[str, Columns]) -> Columns:
+    try:
+        return conditions["array"]
+    except KeyError:
+        raise SchemaError(
+            "the inputs have no table 'array' that names the telescopes; give one value for all"
+        ) from None
 
 
 def values[T](
@@ -48,10 +125,36 @@ def values[T](
     """
     if not isinstance(parameter, Mapping):
         return np.full(len(tel_id), parameter)
-    array = conditions["array"]
+    array = _array(conditions)
     rows, of_readout = np.unique(telescope_rows(array, run, tel_id), return_inverse=True)
     chosen = [_value(parameter, array, row) for row in rows]
     return np.array(chosen or list(parameter.values()))[of_readout]
+
+
+def of_camera[T](parameter: ByTelescope[T], camera: str, static: Mapping[str, Columns]) -> np.ndarray:
+    """The values of a parameter that the telescopes of one camera have, before there is any readout.
+
+    Parameters
+    ----------
+    parameter : T or dict of str to T
+        One value, or values by pattern.
+    camera : str
+        Table of the camera.
+    static : mapping of str to dict of str to array
+        Static tables, of which ``array`` names the telescopes and ``optics/<camera>`` those of the camera.
+
+    Returns
+    -------
+    array
+        Values, some of them equal.
+    """
+    if not isinstance(parameter, Mapping):
+        return np.array([parameter])
+    array, optics = _array(static), static.get(f"optics/{camera}", {})
+    columns = ("type", "name", "camera_name")
+    types = set(zip(*(map(str, optics.get(column, array[column])) for column in columns), strict=True))
+    rows = [n for n, names in enumerate(zip(*(array[c] for c in columns), strict=True)) if names in types]
+    return np.array([_value(parameter, array, row) for row in rows])
 
 
 def telescope_rows(array: Columns, run: np.ndarray, tel_id: np.ndarray) -> np.ndarray:
@@ -88,17 +191,24 @@ def telescope_rows(array: Columns, run: np.ndarray, tel_id: np.ndarray) -> np.nd
     return order[np.searchsorted(known, wanted, sorter=order)]
 
 
-def _value[T](parameter: Mapping[str, T], array: Columns, row: int) -> T:
+def _names(array: Columns, row: int) -> tuple[str, str, str, str]:
+    """What patterns may match of a telescope: its size class, type, camera and number."""
     size, name, camera = (str(array[column][row]) for column in ("type", "name", "camera_name"))
-    tel_id = int(array["tel_id"][row])
-    names = (size, f"{size}_{name}_{camera}", camera, f"tel {tel_id}")
+    return size, f"{size}_{name}_{camera}", camera, f"tel {int(array['tel_id'][row])}"
+
+
+def _types(array: Columns) -> list[str]:
+    """The types of telescopes that there are."""
+    return sorted({"_".join(t) for t in zip(array["type"], array["name"], array["camera_name"], strict=True)})
+
+
+def _value[T](parameter: Mapping[str, T], array: Columns, row: int) -> T:
+    names = _names(array, row)
     matching = [v for pattern, v in parameter.items() if any(fnmatchcase(n, pattern) for n in names)]
     if not matching:
-        types = sorted(
-            {"_".join(t) for t in zip(array["type"], array["name"], array["camera_name"], strict=True)}
-        )
         raise ConfigError(
-            f"no value for telescope {tel_id} ({names[1]}): the patterns are {list(parameter)}, and the "
-            f"telescope types of the run {types}; add one of these, or '*' for all others"
+            f"no value for telescope {array['tel_id'][row]} ({names[1]}): the patterns are "
+            f"{list(parameter)}, and the telescope types of the run {_types(array)}; add one of these, "
+            "or '*' for all others"
         )
     return matching[-1]

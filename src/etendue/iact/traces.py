@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from collections.abc import Mapping
+from typing import ClassVar, Literal
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, NonNegativeInt, PositiveInt
 
 from etendue.dataflow.partition import Partition
-from etendue.dataflow.stage import TableStage
+from etendue.dataflow.registry import ConfigError
 from etendue.iact.calibration import R1Waveform, calibration_rows, take_channel
 from etendue.iact.camera import geometry_of
 from etendue.iact.peaks import MAX_NEIGHBOURS, neighbour_table
 from etendue.iact.pulses import Coefficients, Windows, integrate, integration_correction
 from etendue.iact.schema import CAMERA
-from etendue.iact.telescopes import ByTelescope, values
+from etendue.iact.telescopes import ByTelescope, CameraStage, of_camera, values
 from etendue.kernel import kernel
-from etendue.schema import Columns, SchemaError
+from etendue.schema import Columns, Schema, SchemaError
 
 
 @kernel
@@ -64,7 +65,7 @@ def interpolate(
             peak_time[i, pixel] = time / max(n_found, 1)
 
 
-class Integrate(TableStage):
+class Integrate(CameraStage):
     """Integrate each pixel's pulse to its charge and arrival time (R1 to DL1 images).
 
     Gives what ctapipe's ``NeighborPeakWindowSum`` or ``LocalPeakWindowSum`` and its ``CameraCalibrator``
@@ -76,7 +77,6 @@ class Integrate(TableStage):
     one sample gives that sample as charge, and times of 0.
     """
 
-    kind: ClassVar = CAMERA
     reads: ClassVar = (
         "@camera/waveform",
         "@camera/selected_gain_channel?",
@@ -93,14 +93,29 @@ class Integrate(TableStage):
         "neighbor_peak",
         description="whose peak sets the window: that of the neighbours' sum or the pixel's own",
     )
-    window: ByTelescope[Annotated[int, Field(ge=1)]] = Field(7, description="length of the window in samples")
+    window: ByTelescope[PositiveInt] = Field(7, description="length of the window in samples")
     shift: ByTelescope[int] = Field(3, description="samples that the window starts before the peak")
-    local_weight: ByTelescope[Annotated[int, Field(ge=0)]] = Field(
+    local_weight: ByTelescope[NonNegativeInt] = Field(
         0, description="how many times the pixel itself counts in the neighbours' sum"
     )
     correct: bool = Field(True, description="correct the charge for the pulse outside of the window")
     apply_time_shift: bool = Field(True, description="subtract the calibration's time shifts")
     interpolate_broken: bool = Field(True, description="set broken pixels to the mean of their neighbours")
+
+    def check(self, schema: Schema, static: Mapping[str, Columns]) -> None:
+        """See that the windows fit the readouts of each camera."""
+        super().check(schema, static)
+        for table in schema.matching(f"@{CAMERA}"):
+            n_samples = table.sizes.get("sample", 1)
+            if n_samples == 1:
+                continue  # that sample is the charge, whatever the window
+            for name, most in (("window", n_samples), ("shift", n_samples - 1)):
+                found = of_camera(getattr(self, name), table.name, static)
+                if (beyond := found[np.abs(found) > most]).size:
+                    raise ConfigError(
+                        f"{name} = {beyond[0]}, but a readout of {table.name!r} has {n_samples} samples; "
+                        f"expected {most} at most"
+                    )
 
     def process(self, table: str, columns: Columns, partition: Partition) -> Columns:
         waveform = columns["waveform"]

@@ -5,11 +5,12 @@ Each stage writes a bool column of the pulse series, which later stages take as 
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal, NamedTuple
+from typing import ClassVar, Literal, NamedTuple, Self
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from etendue.dataflow.parameters import IntRange
 from etendue.dataflow.partition import Partition
 from etendue.kernel import kernel
 from etendue.neutrino.icecube.charges import FIRST_DEEPCORE_STRING
@@ -232,8 +233,12 @@ class SeededRT(MaskStage):
     output: str = Field("seeded_rt", description="name of the bool column to write")
     radius: float = Field(150.0, gt=0, description="how far apart pulses hang together [m]")
     time: float = Field(1000.0, gt=0, description="and how far in time [ns]")
-    deepcore_radius: float | None = Field(None, description="the same between modules of DeepCore, as 75 [m]")
-    deepcore_time: float | None = Field(None, description="the same between modules of DeepCore, as 500 [ns]")
+    deepcore_radius: float | None = Field(
+        None, gt=0, description="the same between modules of DeepCore, as 75 [m]"
+    )
+    deepcore_time: float | None = Field(
+        None, gt=0, description="the same between modules of DeepCore, as 500 [ns]"
+    )
     same_module: bool = Field(True, description="whether pulses of one module are partners")
     seeds: Literal["AllHLCHits", "HLCCoreHits", "AllCoreHits"] = Field(
         "HLCCoreHits",
@@ -277,6 +282,15 @@ class StaticTimeWindow(MaskStage):
     before: float = Field(4000.0, description="how far the window reaches back [ns]")
     after: float = Field(6000.0, description="how far the window reaches forward [ns]")
 
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.before + self.after <= 0:
+            raise ValueError(
+                f"before = {self.before} and after = {self.after}: the window ends before it begins; "
+                "their sum is its length"
+            )
+        return self
+
     def requires(self, schema: Schema) -> list[str]:
         """The pulses and the time of reference."""
         return [*super().requires(schema), f"events/{self.reference}"]
@@ -308,8 +322,8 @@ class SelectPulses(MaskStage):
 
     output: str = Field(..., description="name of the bool column to write")
     local_coincidence: bool | None = Field(None, description="true for HLC pulses only, false for SLC only")
-    strings: tuple[int, int] | None = Field(None, description="first and last string, as 1 to 78")
-    modules: tuple[int, int] = Field((1, 60), description="first and last module on the string")
+    strings: IntRange | None = Field(None, description="first and last string, as 1 to 78")
+    modules: IntRange = Field((1, 60), description="first and last module on the string")
 
     def __call__(self, partition: Partition) -> dict[str, np.ndarray]:
         pulses = self.gather(partition)

@@ -7,6 +7,7 @@ from typing import ClassVar
 import numpy as np
 from pydantic import Field
 
+from etendue.dataflow.parameters import FloatRange
 from etendue.dataflow.partition import Partition
 from etendue.kernel import kernel
 from etendue.neutrino.icecube.pulses import GROUP_INDEX, C, EventStage, Pulses, blank, first_pulses
@@ -104,7 +105,7 @@ class DeepCoreVeto(EventStage):
     )
 
     output: str = Field("DeepCoreVeto", description="what the columns' names begin with")
-    speeds: tuple[float, float] = Field((0.25, 0.40), description="slowest and fastest particle [m/ns]")
+    speeds: FloatRange = Field((0.25, 0.40), description="slowest and fastest particle [m/ns]")
     min_hits_to_veto: int = Field(1, ge=0, description="modules with incoming light that make no veto")
 
     def __call__(self, partition: Partition) -> dict[str, np.ndarray]:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Self
 from zlib import crc32
 
 import numpy as np
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
+from etendue.dataflow.parameters import unknown
 from etendue.dataflow.partition import Partition
 from etendue.dataflow.registry import ConfigError
 from etendue.dataflow.stage import Stage
@@ -250,7 +251,7 @@ class OnlineFilters(Stage):
     """
 
     filters: tuple[str, ...] = Field(
-        tuple(FILTERS), description="names of the filters, in the order of their bits"
+        tuple(FILTERS), min_length=1, description="names of the filters, in the order of their bits"
     )
     prescales: dict[str, int] = Field(
         default_factory=dict, description="prescales by filter, where they are other than IceCube's"
@@ -282,6 +283,15 @@ class OnlineFilters(Stage):
         if len(filters) > MOST_FILTERS:
             raise ConfigError(f"{len(filters)} filters are too many: {MOST_FILTERS} fit in a mask")
         return filters
+
+    @model_validator(mode="after")
+    def _prescaled(self) -> Self:
+        for name, value in self.prescales.items():
+            if name not in self.filters:
+                raise ValueError(f"prescales: {unknown('filter', name, self.filters)}")
+            if value < 0:
+                raise ValueError(f"prescales: {name} = {value}: expected 0 (no event) or more")
+        return self
 
     def requires(self, schema: Schema) -> list[str]:
         """What the filters read."""

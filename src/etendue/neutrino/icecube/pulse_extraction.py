@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import ClassVar, NamedTuple
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, PositiveFloat
 
+from etendue.dataflow.parameters import Name
 from etendue.dataflow.partition import Partition
 from etendue.dataflow.stage import Stage
 from etendue.kernel import kernel, owners
@@ -158,13 +159,13 @@ class ExtractPulses(Stage):
     charges their own gains.
     """
 
-    launches: str = Field("InIceRawData", description="table of launches; its waveforms are in two more")
-    output: str = Field("ExtractedPulses", description="name of the pulse series to make")
+    launches: Name = Field("InIceRawData", description="table of launches; its waveforms are in two more")
+    output: Name = Field("ExtractedPulses", description="name of the pulse series to make")
     spacing: float = Field(1.0, gt=0, description="of the start times that are tried, within the ATWD [ns]")
     tolerance: float = Field(
         4.0, gt=0, description="significance that a pulse must have, in standard deviations of the noise"
     )
-    atwd_scale: tuple[float, float, float] = Field(
+    atwd_scale: tuple[PositiveFloat, PositiveFloat, PositiveFloat] = Field(
         (0.122, 0.98, 7.8), description="mV of a count, by channel"
     )
     fadc_scale: float = Field(0.088, gt=0, description="mV of a count of the FADC")

@@ -6,10 +6,10 @@ that a mask picks: a bool column of the table, such as a cleaning stage writes.
 
 from __future__ import annotations
 
-from typing import ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple, Self
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from etendue.dataflow.partition import Partition
 from etendue.dataflow.stage import Stage
@@ -24,6 +24,9 @@ GROUP_INDEX = 1.35634
 
 #: Bit of a pulse's flags: launched in local coincidence with a neighbour.
 LOCAL_COINCIDENCE = 1
+
+#: Parameters that columns are named with, or tables; others may be empty.
+NAMES = ("pulses", "output", "seed", "track")
 
 #: States of a fit, as numbered in IceCube's particles.
 OK, INSUFFICIENT_HITS, FAILED_TO_CONVERGE = 0, 20, 30
@@ -183,6 +186,13 @@ class PulseStage(Stage):
 
     pulses: str = Field("InIcePulses", description="pulse series: a table of the kind pulses")
     mask: str = Field("", description="bool column of that table that picks pulses; empty for all")
+
+    @model_validator(mode="after")
+    def _named(self) -> Self:
+        for name, value in self:
+            if name in NAMES and not value:
+                raise ValueError(f"{name} is empty: name {type(self).model_fields[name].description}")
+        return self
 
     def requires(self, schema: Schema) -> list[str]:
         """Columns of the pulse series."""

@@ -10,6 +10,7 @@ from typing import ClassVar, NamedTuple
 import numpy as np
 from pydantic import Field
 
+from etendue.dataflow.parameters import FloatRange
 from etendue.dataflow.partition import Partition
 from etendue.kernel import kernel
 from etendue.neutrino.icecube.pulses import (
@@ -235,7 +236,7 @@ class DirectHits(TrackStage):
     )
 
     output: str = Field("DirectHitsC", description="what the columns' names begin with")
-    window: tuple[float, float] = Field(
+    window: FloatRange = Field(
         DIRECT_CLASSES["C"], description="least and greatest time residual of a direct hit [ns]"
     )
 

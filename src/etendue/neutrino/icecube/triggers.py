@@ -7,6 +7,7 @@ from typing import Annotated, ClassVar, Literal, NamedTuple
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
+from etendue.dataflow.parameters import IntRange, Name
 from etendue.dataflow.partition import Partition
 from etendue.kernel import kernel
 from etendue.neutrino.icecube.pulses import Pulses, PulseStage, time_order
@@ -130,10 +131,12 @@ def find_triggers(pulses: Pulses, picked: np.ndarray, condition: Condition) -> t
 class _Trigger(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    name: str = Field(description="what the columns' names of events begin with")
+    name: Name = Field(description="what the columns' names of events begin with")
     config_id: int = Field(description="number of the trigger's configuration")
-    strings: tuple[tuple[int, int], ...] = Field(((1, 86),), description="first and last of the strings")
-    modules: tuple[int, int] = Field((1, 60), description="first and last module on the strings")
+    strings: tuple[IntRange, ...] = Field(
+        ((1, 86),), min_length=1, description="first and last of the strings"
+    )
+    modules: IntRange = Field((1, 60), description="first and last module on the strings")
 
 
 class SimpleMultiplicity(_Trigger):

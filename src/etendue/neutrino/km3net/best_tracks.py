@@ -12,6 +12,7 @@ from typing import ClassVar, Self
 import numpy as np
 from pydantic import Field, model_validator
 
+from etendue.dataflow.parameters import IntRange, Name
 from etendue.dataflow.partition import Partition
 from etendue.dataflow.stage import Stage
 from etendue.kernel import kernel, offsets
@@ -119,14 +120,16 @@ class BestTrack(Stage):
     ``_lik``, ``_pos_x`` and so on, NaN where no track is as asked for.
     """
 
-    label: str = Field(
+    label: Name = Field(
         "jmuon",
         description="name of the result; jmuon, jshower, aashower and dusjshower say what is looked for, too",
     )
-    minmax: tuple[int, int] | None = Field(None, description="least and greatest number of the stages")
+    minmax: IntRange | None = Field(None, description="least and greatest number of the stages")
     startend: tuple[int, int] | None = Field(None, description="first and last stage")
-    stages: tuple[int, ...] | None = Field(None, description="the stages, in order")
-    atleast: frozenset[int] | None = Field(None, description="stages that must be there, in any order")
+    stages: tuple[int, ...] | None = Field(None, min_length=1, description="the stages, in order")
+    atleast: frozenset[int] | None = Field(
+        None, min_length=1, description="stages that must be there, in any order"
+    )
     fit_parameters: tuple[str, ...] = Field(
         (),
         description="fit parameters to write, by name, as in etendue.neutrino.km3net.definitions",

@@ -11,6 +11,7 @@ from typing import ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
+from etendue.dataflow.parameters import Name
 from etendue.dataflow.partition import Partition
 from etendue.dataflow.source import SourceError
 from etendue.dataflow.stage import Stage
@@ -281,7 +282,7 @@ class CalibrateHits(Stage):
         "mc_hits/pmt_id?",
     )
 
-    detector: str = Field(description="detector file: detx or datx")
+    detector: Name = Field(description="detector file: detx or datx")
     slewing: Literal[0, 1, 2, 3] = Field(3, description="slewing: 3 the table in use, 1 and 2 older, 0 none")
 
     def brings(self) -> dict[str, tuple[Table, Columns]]:

@@ -13,6 +13,7 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
+from etendue.dataflow.parameters import Name
 from etendue.dataflow.partition import Partition
 from etendue.dataflow.stage import Stage
 from etendue.kernel import kernel, offsets
@@ -246,7 +247,7 @@ class FindCoincidences(Stage):
     >>> supernova = FindCoincidences(table="sn", within=10, min_pmts=4)
     """
 
-    table: str = Field("coincidences", description="name of the new table")
+    table: Name = Field("coincidences", description="name of the new table")
     within: float = Field(25.0, gt=0, description="length of the window, ns")
     min_pmts: int = Field(2, ge=1, le=31, description="least number of photomultipliers")
     min_cos: float = Field(

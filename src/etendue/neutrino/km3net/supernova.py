@@ -12,6 +12,7 @@ import math
 import numpy as np
 from pydantic import Field, model_validator
 
+from etendue.dataflow.parameters import Name
 from etendue.dataflow.partition import Partition
 from etendue.dataflow.stage import Stage
 from etendue.kernel import kernel
@@ -124,7 +125,7 @@ class SelectSupernova(Stage):
     the counts with `search_bursts`.
     """
 
-    coincidences: str = Field("coincidences", description="table of coincidences, see FindCoincidences")
+    coincidences: Name = Field("coincidences", description="table of coincidences, see FindCoincidences")
     min_pmts: int = Field(7, ge=2, le=31, description="least multiplicity")
     max_pmts: int = Field(11, ge=2, le=31, description="greatest multiplicity")
     veto: float = Field(1000.0, ge=0, description="time around a triggered event that is left out, ns")

@@ -14,6 +14,7 @@ from typing import ClassVar
 import numpy as np
 from pydantic import Field
 
+from etendue.dataflow.parameters import Name
 from etendue.dataflow.partition import Partition
 from etendue.dataflow.source import SourceError
 from etendue.dataflow.stage import Stage
@@ -133,7 +134,7 @@ class MatchTruth(Stage):
     particles are in the frame, as those of calibrated hits.
     """
 
-    file: str = Field(..., description="offline file (tree E) of the simulated events")
+    file: Name = Field(..., description="offline file (tree E) of the simulated events")
 
     reads: ClassVar = ("events/trigger_counter", "events/frame_index", "events/time")
     writes: ClassVar = {

@@ -7,6 +7,7 @@ from enum import IntEnum
 import numpy as np
 from pydantic import Field
 
+from etendue.dataflow.parameters import Name
 from etendue.dataflow.partition import Partition
 from etendue.dataflow.stage import Stage
 from etendue.kernel import offsets
@@ -41,7 +42,7 @@ class Trigger(Stage):
     `etendue.neutrino.km3net.triggers.data_filter` gives this stage with the parameters of a file.
     """
 
-    coincidences: str = Field("l2", description="table of coincidences, see FindCoincidences")
+    coincidences: Name = Field("l2", description="table of coincidences, see FindCoincidences")
     shower: ShowerTrigger = Field(ShowerTrigger(), description="3DShower, on coincidences")
     mixed_shower: ShowerTrigger = Field(
         ShowerTrigger(min_hits=8, min_modules=3, max_distance=110.0),
