@@ -72,16 +72,24 @@ def open(*paths: Any, **options: Any) -> Flow:
         Raw files, stores (``crab.etendue`` or ``crab.etendue@pass-1``), or simulations.
     **options
         ``on_error`` (``"raise"`` or ``"skip"``), ``partition_bytes``, ``workers``, ``memory_limit``:
-        see `Flow`.
+        see `Flow`. Anything else is a companion: a file that the inputs need beside them, under the name
+        that their source gives it, as ``gcd="GeoCalibDetectorStatus.i3.gz"``.
 
     Returns
     -------
     Flow
         Join stages to it with ``|``.
+
+    Raises
+    ------
+    CompanionError
+        If no source knows a companion of that name, or there is no such file.
     """
+    from etendue.dataflow.companions import split_options
     from etendue.dataflow.flow import Flow
 
-    return Flow(tuple(str(path) for path in paths), **options)
+    options, companions = split_options(options)
+    return Flow(tuple(str(path) for path in paths), companions=companions, **options)
 
 
 def __getattr__(name: str) -> Any:

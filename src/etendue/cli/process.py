@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from etendue.cli.companions import with_option
 from etendue.cli.place import client_at, place_options
 
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ def _input_options(command: Any) -> Any:
                      help="Memory that may be used.  [default: 80 % of what is free]"),
         click.option("--on-error", type=click.Choice(["raise", "skip"]), default="raise", show_default=True,
                      help="Stop at broken input, or keep what is intact and count the rest."),
+        with_option,
     ]  # fmt: skip
     for option in reversed(options):
         command = option(command)
@@ -64,6 +66,7 @@ def _input_options(command: Any) -> Any:
 def _flow(pipeline: str, files: tuple[str, ...], write: tuple[str, ...], **options: Any) -> Flow:
     from etendue import find_pipeline, open
 
+    options |= options.pop("companions")
     flow = open(*files, memory_limit=options.pop("memory"), **options) | find_pipeline(pipeline)
     return flow.columns(*write) if write else flow
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from etendue.cli.companions import with_option
 from etendue.cli.place import client_at, place_options
 from etendue.cli.process import EXIT_LOST, Size
 
@@ -72,6 +73,7 @@ class Stop:
 @click.option(
     "--memory", "memory_limit", type=Size(), help="Memory that may be used.  [default: 80 % of what is free]"
 )
+@with_option
 @place_options
 def watch(
     pipeline: str,
@@ -81,6 +83,7 @@ def watch(
     jobs: int | None,
     credentials: str | None,
     insecure: bool,
+    companions: dict[str, str],
     **options: Any,
 ) -> None:
     r"""Process the files of DIR as they appear, and add them to a pass.
@@ -93,9 +96,10 @@ def watch(
     etendue watch iact /data/tonight --into crab.etendue --pass nrt --pattern "*.simtel.zst"
     """
     from etendue import find_pipeline
+    from etendue.dataflow.companions import checked
     from etendue.dataflow.watch import watch as batches
 
-    stop = Stop()
+    stop, options["companions"] = Stop(), checked(companions)
     chain = find_pipeline(pipeline)
     if write:
         chain = chain.model_copy(update={"write": write})

@@ -50,6 +50,10 @@ class Flow:
         Threads; by default one a core.
     memory_limit : int, optional
         Bytes that one process may use; by default 80 % of what is available.
+    companions : mapping of str to str
+        Files that belong to the inputs, by the names that their sources give them: absolute paths. What is
+        in them is as much a part of what a pass is as what is in the inputs. See
+        `etendue.dataflow.companions`.
     """
 
     paths: tuple[str, ...]
@@ -58,6 +62,7 @@ class Flow:
     partition_bytes: int = PARTITION_BYTES
     workers: int | None = None
     memory_limit: int | None = None
+    companions: Mapping[str, str] = field(default_factory=dict)
 
     def __or__(self, other: Stage | type[Stage] | Pipeline) -> Flow:
         return self._with(self.pipeline | other)
@@ -81,7 +86,7 @@ class Flow:
     @cached_property
     def inputs(self) -> Inputs:
         """The inputs, scanned: tables and row counts."""
-        return scan_inputs(self.paths, self.on_error)
+        return scan_inputs(self.paths, self.on_error, companions=self.companions)
 
     @property
     def schema(self) -> Schema:
@@ -109,7 +114,7 @@ class Flow:
     ) -> T:
         """Plan and execute; streams that were not scanned yet are read without that, if it works."""
         if self.on_error == "raise" and "inputs" not in self.__dict__:
-            inputs = scan_inputs(self.paths, look=True)
+            inputs = scan_inputs(self.paths, look=True, companions=self.companions)
             if inputs.counted:
                 self.__dict__["inputs"] = inputs
             try:

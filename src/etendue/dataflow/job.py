@@ -136,7 +136,7 @@ def addition(
     new = [path for path in named if path not in have and path not in unreadable]
     if not new:
         return None
-    found = scan_each(new, flow.on_error, [identity["look"]] * len(new))
+    found = scan_each(new, flow.on_error, [identity["look"]] * len(new), flow.companions)
     scans = {
         path: without_seen(scan, grown.get(path))
         for path, scan in zip(new, found, strict=True)
@@ -202,7 +202,9 @@ def repair(flow: Flow, identity: dict[str, Any], known: Known, damaged: Iterable
     entries = [known.inputs[n] for n in wanted]
     for entry in entries:
         refuse_changed(entry)
-    found = scan_each([pinned(entry) for entry in entries], flow.on_error, [False] * len(entries))
+    found = scan_each(
+        [pinned(entry) for entry in entries], flow.on_error, [False] * len(entries), flow.companions
+    )
     if broken := [failure for failure in found if isinstance(failure, Failure)]:
         raise SourceError(broken[0].path, broken[0].place, f"is needed again: {broken[0].message}")
     scans = [same_part(scan, entry) for scan, entry in zip(found, entries, strict=True)]
@@ -239,7 +241,7 @@ def _failures_of_inputs(
     if not any(chunk.array.startswith("failures/") for chunk in damaged):
         return tuple(failure for failure in known.failures if failure.partition < 0)
     others = [path for path in expand(flow.paths) if path not in known.latest]
-    found = scan_each(others, flow.on_error, [False] * len(others))
+    found = scan_each(others, flow.on_error, [False] * len(others), flow.companions)
     unreadable = tuple(failure for failure in found if isinstance(failure, Failure))
     return unreadable + tuple(failure for scan in scans for failure in scan.failures)
 

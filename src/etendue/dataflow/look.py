@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
+from etendue.dataflow.companions import declared, refuse_unused
 from etendue.dataflow.inputs import expand
 from etendue.dataflow.memory import reuse_freed_memory
 from etendue.dataflow.partition import Failure
@@ -21,6 +22,7 @@ def scan_inputs(
     *,
     look: bool = False,
     earlier: Earlier | None = None,
+    companions: Mapping[str, str] | None = None,
 ) -> Inputs:
     """Scan inputs and fit them into one run.
 
@@ -34,6 +36,8 @@ def scan_inputs(
         Whether to look only at the start of streams; their rows are not counted then.
     earlier : Earlier, optional
         What a pass already holds, that these inputs are added to.
+    companions : mapping of str to str, optional
+        See `scan_each`.
 
     Raises
     ------
@@ -45,7 +49,7 @@ def scan_inputs(
     paths = expand(inputs)
     if not paths:
         raise PlanError("no input: name at least one file")
-    found = scan_each(paths, on_error, [look] * len(paths))
+    found = scan_each(paths, on_error, [look] * len(paths), companions)
     scans = [result for result in found if isinstance(result, Scan)]
     unreadable = tuple(result for result in found if isinstance(result, Failure))
     if not scans and earlier is None:
@@ -54,7 +58,12 @@ def scan_inputs(
     return replace(inputs, failures=unreadable + inputs.failures)
 
 
-def scan_each(paths: Sequence[str], on_error: OnError, look: Sequence[bool]) -> list[Scan | Failure]:
+def scan_each(
+    paths: Sequence[str],
+    on_error: OnError,
+    look: Sequence[bool],
+    companions: Mapping[str, str] | None = None,
+) -> list[Scan | Failure]:
     """Scan inputs, several at a time; of those that cannot be read, with ``skip``, why.
 
     Parameters
@@ -65,22 +74,36 @@ def scan_each(paths: Sequence[str], on_error: OnError, look: Sequence[bool]) -> 
         What to do about broken input.
     look : sequence of bool
         Whether to look only at the start of each, if it is a stream.
+    companions : mapping of str to str, optional
+        Files that belong to the inputs, by the names that their sources give them: each input gets those
+        that its source declares.
+
+    Raises
+    ------
+    CompanionError
+        If no input takes one of the companions.
     """
     if not paths:
         return []
     reuse_freed_memory()
+    companions = companions or {}
 
     def scan(path: str, look: bool) -> Scan | Failure:
         try:
             stat = file_stat(path)  # before, so that a change while it is scanned is noticed
             source = find_source(path)
             streamed = look and isinstance(source, StreamSource)
-            found = source.look(path) if streamed else source.scan(path, on_error)
-            return replace(found, stat=stat)
+            mine = {name: file for name, file in companions.items() if name in declared(source)}
+            stats = {name: file_stat(file) for name, file in mine.items()}
+            more = {"companions": mine} if mine else {}
+            found = source.look(path, **more) if streamed else source.scan(path, on_error, **more)
+            return replace(found, stat=stat, companions=mine, companion_stats=stats)
         except SourceError as error:
-            if on_error == "raise":
-                raise
+            if on_error == "raise" or error.failure.path in companions.values():
+                raise  # without a companion nothing can be trusted, which is not to be skipped
             return error.failure
 
     with ThreadPoolExecutor(min(len(paths), cores())) as pool:
-        return list(pool.map(scan, paths, look))
+        found = list(pool.map(scan, paths, look))
+    refuse_unused(companions, found)
+    return found

@@ -75,10 +75,14 @@ class Scan:
         What a store held when it was scanned, by the id of its snapshot.
     expected_bytes : int, optional
         Set by `StreamSource.look`, which counts no rows: about what all columns will have.
+    companions : mapping of str to str
+        The files that belong to the input, by the names that its source gives them; set by the engine.
     seen_blocks, seen_runs : int
         How many blocks and runs, the first ones, a pass has been made from before; they are left out.
     stat : tuple of int, optional
         Size and time of the last change (ns) of the file before it was looked at; noted by the engine.
+    companion_stats : mapping of str to tuple of int
+        The same of its companions, by their names.
     """
 
     path: str
@@ -95,6 +99,8 @@ class Scan:
     snapshot: str = ""
     expected_bytes: int | None = None
     stat: tuple[int, int] | None = None
+    companions: Mapping[str, str] = field(default_factory=dict)
+    companion_stats: Mapping[str, tuple[int, int] | None] = field(default_factory=dict)
     seen_blocks: int = 0
     seen_runs: int = 0
 
@@ -106,7 +112,13 @@ class Scan:
 
 @runtime_checkable
 class Source(Protocol):
-    """A kind of input. Stateless: everything it needs is in the scan."""
+    """A kind of input. Stateless: everything it needs is in the scan.
+
+    A source whose inputs need other files beside them (a geometry, a calibration) declares those as
+    ``companions``: a mapping of their names to what they are. If some are given, `scan` (and
+    `StreamSource.look`) is called with the keyword ``companions``, a mapping of those names to paths; `read`
+    finds it in the scan. See `etendue.dataflow.companions`.
+    """
 
     name: str
 
@@ -207,6 +219,11 @@ def _registered() -> dict[str, EntryPoint]:
     return {entry.name: entry for entry in entry_points(group="etendue.sources")}
 
 
+def source_names() -> list[str]:
+    """Entry-point names of all sources."""
+    return list(_registered())
+
+
 @cache
 def get_source(name: str) -> Source:
     """The source registered under an entry-point name."""
@@ -250,22 +267,28 @@ def file_stat(path: str) -> tuple[int, int] | None:
 
 
 def check_unchanged(scan: Scan) -> None:
-    """See that a file is still the one that was scanned.
+    """See that a file, and its companions, are still those that were scanned.
 
     Raises
     ------
     SourceError
         If it is gone, or has another size or time.
     """
-    if scan.stat is None:
+    _check_file(scan.path, scan.stat)
+    for name, stat in scan.companion_stats.items():
+        _check_file(scan.companions[name], stat)
+
+
+def _check_file(path: str, stat: tuple[int, int] | None) -> None:
+    if stat is None:
         return
-    now = file_stat(scan.path)
+    now = file_stat(path)
     if now is None:
-        raise SourceError(scan.path, "file", "was there when the run was planned, and is gone: bring it back")
-    if now != scan.stat:
+        raise SourceError(path, "file", "was there when the run was planned, and is gone: bring it back")
+    if now != stat:
         raise SourceError(
-            scan.path,
+            path,
             "file",
-            f"changed after the run was planned (it had {scan.stat[0]:,} bytes, and has {now[0]:,}); run "
-            "again when nobody writes to it",
+            f"changed after the run was planned (it had {stat[0]:,} bytes, and has {now[0]:,}); run again "
+            "when nobody writes to it",
         )

@@ -123,7 +123,7 @@ def watch(
     client : distributed.Client, optional
         Dask cluster to run on; by default threads in this process.
     **options
-        ``partition_bytes``, ``workers``, ``memory_limit``: see `Flow`.
+        ``partition_bytes``, ``workers``, ``memory_limit``, ``companions``: see `Flow`.
 
     Yields
     ------
