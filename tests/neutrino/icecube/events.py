@@ -38,9 +38,11 @@ def detector():
 
 
 def place(string, om):
-    """Positions of modules of the made-up detector, shape (n, 3)."""
-    row = (np.asarray(string) - 1) * N_MODULES + np.asarray(om) - 1
-    return np.stack([detector()[f"pos_{axis}"][row] for axis in "xyz"], axis=-1)
+    """Positions of modules of the made-up detector, shape (n, 3); NaN for modules that it does not have."""
+    string, om = np.asarray(string), np.asarray(om)
+    known = (string >= 1) & (string <= 37) & (om >= 1) & (om <= N_MODULES)
+    row = np.where(known, (string - 1) * N_MODULES + om - 1, 0)
+    return np.where(known, [detector()[f"pos_{axis}"][row] for axis in "xyz"], np.nan).T
 
 
 def partition_of(events, **columns):

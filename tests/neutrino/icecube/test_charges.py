@@ -60,3 +60,15 @@ def test_no_dependence_on_partitions():
     together = run(HomogenizedQTot(), partition_of(events))["events/HomogenizedQTot"]
     apart = [run(HomogenizedQTot(), partition_of([e]))["events/HomogenizedQTot"][0] for e in events]
     assert together.tolist() == apart
+
+
+def test_tanks_and_unknown_charges_add_nothing_to_charge_in_the_ice():
+    ice = {"string": [1, 2, 3], "om": [60, 60, 1], "time": [0.0, 1, 2], "charge": [1.0, 1, 1]}
+    nan = np.nan
+    tank = {
+        name: [*column, extra] for (name, column), extra in zip(ice.items(), (81, 64, 3.0, nan), strict=True)
+    }
+    bright = {**tank, "charge": [1.0, 1, 1, 500]}
+    unknown = {**tank, "om": [60, 60, 1, 2], "string": [1, 2, 3, 4]}
+    done = run(HomogenizedQTot(), partition_of([ice, tank, bright, unknown]))
+    assert done["events/HomogenizedQTot"].tolist() == [3.0, 3.0, 3.0, 3.0]

@@ -45,6 +45,22 @@ def test_charge_filters():
     assert passed(mask, names, "HESEFilter_15").tolist() == [False, False, True, False]
 
 
+def test_cascades_of_unknown_direction_must_meet_the_stricter_cut():
+    """A fit that failed is NaN, which is not below the horizon."""
+    partition = with_events(
+        4,
+        InIceSMT_triggered=True,
+        MuonLlhFit_zenith=np.array([120.0, 30.0, np.nan, np.nan]),
+        CascadeLlh_rlogl=np.array([12.0, 12.0, 12.0, 9.0]),
+        CascadeToI_sphericity=0.2,
+        CascadeLineFit_speed=0.05,
+        CascadeHits_n_hit_strings=np.full(4, 3),
+    )
+    names = ("CascadeFilter_13",)
+    mask = run(OnlineFilters(filters=names), partition)["events/FilterMask_condition_passed"]
+    assert passed(mask, names, names[0]).tolist() == [True, False, False, True]
+
+
 def test_muon_filter_by_zone():
     cos_zenith = np.array([-1.0, -1.0, 0.19, 0.3, 0.3, 0.8, 0.8])
     partition = with_events(

@@ -111,3 +111,20 @@ def test_invariants(stage):
         for name in done.tables["events"]:
             if name.startswith(stage.output):
                 np.testing.assert_array_equal(alone[f"events/{name}"], done[f"events/{name}"][k : k + 1])
+
+
+def test_events_without_known_charge_have_no_centre():
+    event = {"string": [1, 2, 3, 4, 5], "om": [1, 2, 3, 4, 5], "time": np.arange(5.0), "charge": np.nan}
+    for stage in (TensorOfInertia(), CLast()):
+        done = run(stage, partition_of([event]))
+        assert done[f"events/{stage.output}_fit_status"].tolist() == [20]
+        assert np.isnan(done[f"events/{stage.output}_zenith"]).all()
+
+
+def test_two_photomultipliers_of_a_module_make_no_dipole():
+    """Their distance is zero, and the direction from one to the other NaN."""
+    event = {"string": [1] * 6, "om": [1, 1, 2, 2, 3, 3], "pmt": [0, 1] * 3, "time": np.arange(6.0) * 57}
+    done = run(DipoleFit(step=1), partition_of([event]))
+    assert done["events/DipoleFit_n_pairs"].tolist() == [2]
+    assert done["events/DipoleFit_moment"] == pytest.approx([1.0])
+    assert done["events/DipoleFit_zenith"] == pytest.approx([0.0])

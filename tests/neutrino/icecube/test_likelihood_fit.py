@@ -233,6 +233,18 @@ def test_few_hits_and_missing_seeds_are_said():
     assert np.isnan(fits["zenith"]).all()
 
 
+@pytest.mark.parametrize("missing", range(7))
+def test_a_seed_without_a_time_or_place_is_none(tracks, missing):
+    """It used to end in an infinite likelihood and a fit without a point."""
+    _, _, pulses, seeds = tracks
+    seeds = seeds[:1].copy()
+    seeds[0, missing] = np.nan
+    first = Pulses(pulses.starts[:2], *pulses[1:])
+    fits = fit(first, seeds)
+    assert fits["fit_status"].tolist() == [INSUFFICIENT_HITS]
+    assert np.isnan(fits["logl"]).all()
+
+
 def test_cascades_are_found_to_some_metres():
     random = np.random.default_rng(2)
     thrown = [throw_cascade(random) for _ in range(40)]

@@ -84,6 +84,52 @@ def test_cherenkov_light_of_a_track_is_direct():
     assert done["events/DirectHitsC_dir_track_hit_distribution_smoothness"][1] == pytest.approx(0.0, abs=1e-9)
 
 
+def test_lengths_need_two_modules():
+    """NaN, as in IceCube's common variables; the first module of two has a gap, and one has none."""
+    x, y, z = place([19], [10])[0]
+    at = {"string": 19, "om": [10, 12], "pos_x": x, "pos_y": y, "pos_z": [z, z - 34.0]}
+    one, two = (
+        {**at, "om": [10], "pos_z": [z], "time": [9000.0 - z / C]},
+        {**at, "time": 9000.0 - (z - np.array([0, 34])) / C},
+    )
+    whole = partition_of([one, two, {**at, "om": [], "pos_z": [], "time": []}], **vertical_track(3))
+    direct = run(DirectHits(), whole)["events/DirectHitsC_dir_track_length"]
+    assert np.isnan(direct[[0, 2]]).all()
+    assert direct[1] == pytest.approx(34.0)
+    empty = run(TrackCharacteristics(), whole)["events/TrackCharacteristics_empty_hits_track_length"]
+    assert np.isnan(empty[[0, 2]]).all()
+    assert empty[1] == pytest.approx(34.0)
+    gap = run(HitStatistics(), whole)["events/HitStatistics_timelength_maxgap"]
+    assert np.isnan(gap[[0, 2]]).all()
+    assert gap[1] == pytest.approx(34.0 / C)
+
+
+def test_class_e_reaches_250_ns():
+    assert DIRECT_CLASSES["E"] == (-15.0, 250.0)
+
+
+def test_nothing_is_near_a_track_that_is_not_known():
+    track = {name: np.full(1, np.nan) for name in vertical_track(1)}
+    done = run(TrackCharacteristics(), partition_of([muon(1)], **track))
+    assert np.isnan(done["events/TrackCharacteristics_avg_dom_dist_q_tot_dom"]).all()
+
+
+def test_tanks_and_unknown_charges_add_nothing():
+    event = {"string": [1, 2, 5, 90], "om": [1, 1, 62, 62], "time": [0.0, 1, 2, 3]}
+    event |= {
+        "charge": [1.0, np.nan, 7.0, 2.0],
+        "pos_x": 0.0,
+        "pos_y": 0.0,
+        "pos_z": [10.0, 20.0, 1950.0, 40.0],
+    }
+    ice, all_of_it = (run(HitStatistics(icetop=icetop), partition_of([event])) for icetop in (False, True))
+    assert ice["events/HitStatistics_n_pulses"] == [3]  # string 90 is of the upgrade, in the ice
+    assert ice["events/HitStatistics_q_tot_pulses"] == [3.0]
+    assert ice["events/HitStatistics_cog_z"] == pytest.approx([30.0])
+    assert ice["events/HitStatistics_z_max"] == [40.0]
+    assert all_of_it["events/HitStatistics_q_tot_pulses"] == [10.0]
+
+
 def test_smoothness():
     assert smoothness(np.linspace(0, 1, 11)) == pytest.approx(0.0, abs=1e-12)
     assert smoothness(np.array([0.0] * 10 + [1.0])) == pytest.approx(0.9)

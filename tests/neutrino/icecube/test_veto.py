@@ -72,3 +72,14 @@ def test_stored_deepcore_decisions(shared):
         events = run(DeepCoreVeto(pulses=series, mask="seeded_rt"), events)
         n_equal += (events[f"events/{key}"] == ~events["events/DeepCoreVeto_vetoed"]).sum()
     assert n_equal == 19  # of 20: we veto the last muon for two modules with incoming light
+
+
+def test_modules_of_unknown_place_do_not_hide_the_edge():
+    """NaN compares as neither above nor below: one such module took top and bottom away."""
+    known = {name: column.copy() for name, column in detector().items()}
+    more = {name: np.append(column, column[:1]) for name, column in known.items()}
+    for axis in "xyz":
+        more[f"pos_{axis}"][-1] = np.nan
+    whole, missing = (boundary_of(columns, 90.0, 10.0, -135.0, 80.0) for columns in (known, more))
+    assert missing.strings.tolist() == whole.strings.tolist()
+    assert (missing.top, missing.bottom) == (whole.top, whole.bottom)

@@ -204,6 +204,12 @@ def test_light_of_a_point_matches(r1, r2, cos):
     assert match_sphere(distance, (r1 - r2) * INDEX / C, 50.0, 1e-6)
 
 
+def test_what_is_not_known_does_not_match():
+    assert not match_track(np.nan, 0.0, 50.0, 10.0)
+    assert not match_sphere(np.nan, 0.0, 50.0, 10.0)
+    assert not match_road(np.nan, 0.0, 50.0, 10.0)
+
+
 def test_what_does_not_match():
     assert not match_sphere(51.0, 0.0, 50.0, 25.0)
     assert not match_sphere(10.0, 10 * INDEX / C + 25.1, 50.0, 25.0)

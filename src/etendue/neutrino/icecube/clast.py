@@ -126,6 +126,8 @@ def clast(
             continue
         times = np.empty(n_modules)
         axis, charge, x, y, z = inertia_of_event(pulses, first, stop, tensor, vectors)
+        if not charge > 0:  # no light, no centre
+            continue
         sign = sense_of_axis(pulses, first, stop, vectors, axis)
         result.pos_x, result.pos_y, result.pos_z, result.fit_status = x, y, z, OK
         n_near = vertex_times(pulses, first, stop, x, y, z, radius, times)

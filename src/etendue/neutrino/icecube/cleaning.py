@@ -277,6 +277,7 @@ class StaticTimeWindow(MaskStage):
 
     positions: ClassVar = False
 
+    icetop: bool = Field(True, description="whether pulses of IceTop's tanks can be kept")
     output: str = Field("static_window", description="name of the bool column to write")
     reference: str = Field(..., description="column of events: the time that the window is around [ns]")
     before: float = Field(4000.0, description="how far the window reaches back [ns]")
@@ -306,6 +307,7 @@ class DynamicTimeWindow(MaskStage):
 
     positions: ClassVar = False
 
+    icetop: bool = Field(True, description="whether pulses of IceTop's tanks count, and can be kept")
     output: str = Field("dynamic_window", description="name of the bool column to write")
     length: float = Field(6000.0, gt=0, description="length of the window [ns]")
     use_charge: bool = Field(False, description="whether charge counts, not the number of pulses")
@@ -320,6 +322,7 @@ class SelectPulses(MaskStage):
 
     positions: ClassVar = False
 
+    icetop: bool = Field(True, description="whether pulses of IceTop's tanks can be kept")
     output: str = Field(..., description="name of the bool column to write")
     local_coincidence: bool | None = Field(None, description="true for HLC pulses only, false for SLC only")
     strings: IntRange | None = Field(None, description="first and last string, as 1 to 78")

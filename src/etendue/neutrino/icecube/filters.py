@@ -108,8 +108,8 @@ def _muon(columns: Columns) -> np.ndarray:
 
 
 def _cascade(columns: Columns) -> np.ndarray:
-    """Good cascade vertices; from above only round and slow ones."""
-    from_above = _cos_zenith(columns, "MuonLlhFit") > 0.2
+    """Good cascade vertices; from above, or from nobody knows where, only round and slow ones."""
+    from_above = ~(_cos_zenith(columns, "MuonLlhFit") <= 0.2)
     rlogl = columns["CascadeLlh_rlogl"]
     round_and_slow = (columns["CascadeToI_sphericity"] > 0.08) & (columns["CascadeLineFit_speed"] < 0.08)
     passed = np.where(from_above, (rlogl < 10.0) & round_and_slow, rlogl < 12.75)

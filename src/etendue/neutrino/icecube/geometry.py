@@ -10,12 +10,9 @@ from pydantic import Field
 from etendue.dataflow.partition import Partition
 from etendue.dataflow.stage import Stage
 from etendue.neutrino.detector import read_detector
-from etendue.neutrino.icecube.pulses import sensor
+from etendue.neutrino.icecube.pulses import is_icetop, sensor
 from etendue.neutrino.schema import DETECTOR, MODULES, PULSES
 from etendue.schema import Columns, Schema, SchemaError, Table, Variable
-
-#: Last module of IceCube's strings in the ice; those after it, 61 to 64, are IceTop's.
-LAST_IN_ICE = 60
 
 
 def positions(
@@ -46,8 +43,9 @@ def positions(
 def positions_of_modules(
     detector: Columns,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """String and position [m] of each photomultiplier in the ice, without the tanks on top of it."""
-    in_ice = detector["floor"] <= LAST_IN_ICE
+    """String and position [m] of each photomultiplier in the ice whose position is known."""
+    in_ice = ~is_icetop(detector["du"], detector["floor"])
+    in_ice &= np.isfinite([detector[f"pos_{axis}"] for axis in "xyz"]).all(axis=0)
     return tuple(detector[name][in_ice] for name in ("du", "pos_x", "pos_y", "pos_z"))
 
 

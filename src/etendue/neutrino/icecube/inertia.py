@@ -176,7 +176,9 @@ def tensor_of_inertia(pulses: Pulses, min_hits: int, results: np.ndarray) -> Non
         result.fit_status, result.n_modules = INSUFFICIENT_HITS, n_modules_hit(pulses, first, stop)
         if stop == first or result.n_modules < min_hits:
             continue
-        axis, _, x, y, z = inertia_of_event(pulses, first, stop, tensor, vectors)
+        axis, charge, x, y, z = inertia_of_event(pulses, first, stop, tensor, vectors)
+        if not charge > 0:  # no light, no centre
+            continue
         sign = sense_of_axis(pulses, first, stop, vectors, axis)
         moments = np.sort(np.array([tensor[0, 0], tensor[1, 1], tensor[2, 2]]))
         result.pos_x, result.pos_y, result.pos_z, result.fit_status = x, y, z, OK
@@ -213,11 +215,14 @@ def dipole_fit(pulses: Pulses, step: int, min_hits: int, results: np.ndarray) ->
         result.fit_status, result.n_pairs = INSUFFICIENT_HITS, max(hits.size - s, 0)
         if hits.size < min_hits or result.n_pairs == 0:
             continue
-        moment[:], mean[:] = 0.0, 0.0
+        moment[:], mean[:], n = 0.0, 0.0, result.n_pairs
         for k in range(result.n_pairs):
             i, j = hits[k], hits[k + s]
             dx, dy, dz = pulses.x[j] - pulses.x[i], pulses.y[j] - pulses.y[i], pulses.z[j] - pulses.z[i]
             r = np.sqrt(dx * dx + dy * dy + dz * dz)
+            if r == 0:  # two photomultipliers at one place point nowhere
+                n -= 1
+                continue
             moment += np.array([dx, dy, dz]) / r
             mean += np.array(
                 [
@@ -227,7 +232,10 @@ def dipole_fit(pulses: Pulses, step: int, min_hits: int, results: np.ndarray) ->
                     pulses.time[i] + pulses.time[j],
                 ]
             )
-        mean /= 2 * result.n_pairs
+        result.n_pairs = n
+        if n == 0:
+            continue
+        mean /= 2 * n
         result.pos_x, result.pos_y, result.pos_z, result.time = mean
         result.moment = np.sqrt(np.sum(moment**2)) / result.n_pairs
         result.zenith, result.azimuth = direction_angles(moment[0], moment[1], moment[2])

@@ -112,7 +112,7 @@ def fit_tracks(
         first, stop = starts[event], starts[event + 1]
         fit = fits[event]
         fit.ndof = stop - first - steps.size
-        if fit.ndof < 0 or np.isnan(seeds[event, 4]):
+        if fit.ndof < 0 or not np.isfinite(seeds[event]).all():
             fit.fit_status = INSUFFICIENT_HITS
             continue
         hits, middle = centred(pulses, rows[first:stop], charge[first:stop])
@@ -181,7 +181,7 @@ def fit_cascades(
         first, stop = starts[event], starts[event + 1]
         fit = fits[event]
         fit.ndof = stop - first - steps.size
-        if fit.ndof < 0 or np.isnan(seeds[event, 0]):
+        if fit.ndof < 0 or not np.isfinite(seeds[event]).all():
             fit.fit_status = INSUFFICIENT_HITS
             continue
         hits, middle = centred(pulses, rows[first:stop], charge[first:stop])

@@ -22,6 +22,9 @@ C = 0.299792458
 #: Refractive index that light in ice travels with: its group index at 400 nm.
 GROUP_INDEX = 1.35634
 
+#: IceTop's tanks, by the numbers of station and module.
+ICETOP_STATIONS, ICETOP_MODULES = (1, 81), (61, 64)
+
 #: Bit of a pulse's flags: launched in local coincidence with a neighbour.
 LOCAL_COINCIDENCE = 1
 
@@ -42,7 +45,7 @@ class Pulses(NamedTuple):
     rows : int64 array, shape (n_pulses,)
         Row of each pulse in its table.
     time, charge : float64 array, shape (n_pulses,)
-        Nanoseconds after the start of the event; photo-electrons.
+        Nanoseconds after the start of the event; photo-electrons, 0 where the charge is not known.
     x, y, z : float64 array, shape (n_pulses,) or (0,)
         Position of the module [m]; empty if the stage needs none.
     string, om : int32 array, shape (n_pulses,)
@@ -115,8 +118,19 @@ def sensor(string: np.ndarray, om: np.ndarray, pmt: np.ndarray) -> np.ndarray:
     return (string.astype(np.int64) << 16) | (om.astype(np.int64) << 8) | pmt.astype(np.int64)
 
 
-def gather(partition: Partition, table: str, mask: str = "", *, positions: bool = True) -> Pulses:
+def is_icetop(string: np.ndarray, om: np.ndarray) -> np.ndarray:
+    """Whether modules are of IceTop's tanks: modules 61 to 64 of the stations 1 to 81."""
+    (first, last), (lowest, highest) = ICETOP_STATIONS, ICETOP_MODULES
+    return (string >= first) & (string <= last) & (om >= lowest) & (om <= highest)
+
+
+def gather(
+    partition: Partition, table: str, mask: str = "", *, positions: bool = True, icetop: bool = True
+) -> Pulses:
     """The pulses of a table, or those that a mask picks, in the order that kernels expect.
+
+    Pulses without a finite time are left out. A charge that is not a finite number counts as 0, as IceCube's
+    common variables do: the pulse is a hit, and adds nothing to a sum.
 
     Parameters
     ----------
@@ -128,6 +142,8 @@ def gather(partition: Partition, table: str, mask: str = "", *, positions: bool 
         Bool column of the table; empty for all pulses.
     positions : bool
         Whether positions are needed; pulses of modules without a known position are left out then.
+    icetop : bool
+        Whether the pulses of IceTop's tanks count; their charge is in other units.
     """
     counts = partition.counts(table)
     if not partition.rows(table):
@@ -136,14 +152,17 @@ def gather(partition: Partition, table: str, mask: str = "", *, positions: bool 
     module = sensor(columns["string"], columns["om"], columns["pmt"])
     time = columns["time"].astype(np.float64)
     keep = np.ones(len(time), dtype=np.bool_) if not mask else columns[mask].copy()
-    keep &= ~np.isnan(time)
+    keep &= np.isfinite(time)
+    if not icetop:
+        keep &= ~is_icetop(columns["string"], columns["om"])
     if positions:
-        keep &= ~np.isnan(columns["pos_x"])
+        keep &= np.isfinite([columns[f"pos_{axis}"] for axis in "xyz"]).all(axis=0)
     rows = np.flatnonzero(keep)
     event = owners(counts)[rows]
     starts = offsets(np.bincount(event, minlength=len(counts)))
     if not in_order(starts, module[rows], time[rows]):
         rows = rows[np.lexsort((columns["charge"][rows], time[rows], module[rows], event))]
+    charge = columns["charge"][rows].astype(np.float64)
     x, y, z = (
         columns[f"pos_{axis}"][rows].astype(np.float64) if positions else np.empty(0) for axis in "xyz"
     )
@@ -151,7 +170,7 @@ def gather(partition: Partition, table: str, mask: str = "", *, positions: bool 
         starts,
         rows,
         time[rows],
-        columns["charge"][rows].astype(np.float64),
+        np.where(np.isfinite(charge), charge, 0.0),
         x,
         y,
         z,
@@ -179,13 +198,15 @@ class PulseStage(Stage):
     """Base of the stages that compute something from the pulses of each event.
 
     Subclasses say whether they need ``positions``, which `etendue.neutrino.icecube.geometry.PlacePulses`
-    makes, and get the pulses from `gather`.
+    makes, and get the pulses from `gather`. What is computed of light in the ice leaves IceTop's tanks out,
+    unless ``icetop`` says otherwise.
     """
 
     positions: ClassVar[bool] = True
 
     pulses: str = Field("InIcePulses", description="pulse series: a table of the kind pulses")
     mask: str = Field("", description="bool column of that table that picks pulses; empty for all")
+    icetop: bool = Field(False, description="whether pulses of IceTop's tanks count, too")
 
     @model_validator(mode="after")
     def _named(self) -> Self:
@@ -203,7 +224,7 @@ class PulseStage(Stage):
 
     def gather(self, partition: Partition) -> Pulses:
         """The pulses that this stage works on."""
-        return gather(partition, self.pulses, self.mask, positions=self.positions)
+        return gather(partition, self.pulses, self.mask, positions=self.positions, icetop=self.icetop)
 
 
 class EventStage(PulseStage):

@@ -91,7 +91,7 @@ def describe_modules(pulses: Pulses, hits: np.ndarray, result: np.void) -> None:
     result.z_sigma = np.std(z) * np.sqrt(n / (n - 1))
     result.z_travel = np.mean(z) - np.mean(z[: n // 4])
     result.timelength_last_first = time[n - 1] - time[0]
-    result.timelength_maxgap = np.max(np.diff(time)) if n > 1 else 0.0
+    result.timelength_maxgap = np.max(np.diff(time)) if n > 1 else np.nan
     result.timelength_fwhm = FWHM * np.std(time)
     for k in range(1, n):
         result.zpattern += (z[k] > z[k - 1]) - (z[k] < z[k - 1])
@@ -141,7 +141,7 @@ class HitStatistics(EventStage):
         ("z_sigma", "float64", "m", "standard deviation of the modules' z"),
         ("z_travel", "float64", "m", "mean z above that of the first quarter of the modules"),
         ("timelength_last_first", "float64", "ns", "last module hit after the first"),
-        ("timelength_maxgap", "float64", "ns", "longest time between modules"),
+        ("timelength_maxgap", "float64", "ns", "longest time between modules; NaN for one"),
         ("timelength_fwhm", "float64", "ns", "width at half maximum of a Gaussian as wide as the times"),
         ("zpattern", "int32", "", "modules hit after a lower one, minus those after a higher one"),
     )

@@ -27,8 +27,14 @@ from etendue.schema import Schema
 #: Refractive index of ice that the angle of Cherenkov light follows from, at 400 nm.
 PHASE_INDEX = 1.3195
 
-#: Time residuals [ns] of direct hits of the classes A to D.
-DIRECT_CLASSES = {"A": (-15.0, 15.0), "B": (-15.0, 25.0), "C": (-15.0, 75.0), "D": (-15.0, 125.0)}
+#: Time residuals [ns] of direct hits of the classes A to E.
+DIRECT_CLASSES = {
+    "A": (-15.0, 15.0),
+    "B": (-15.0, 25.0),
+    "C": (-15.0, 75.0),
+    "D": (-15.0, 125.0),
+    "E": (-15.0, 250.0),
+}
 
 
 class Track(NamedTuple):
@@ -48,7 +54,8 @@ def along_and_off(pulses: Pulses, i: int, track: Track, event: int) -> tuple[flo
     """Where a module is: how far along a track and how far off it [m]."""
     dx, dy, dz = pulses.x[i] - track.x[event], pulses.y[i] - track.y[event], pulses.z[i] - track.z[event]
     along = dx * track.dir_x[event] + dy * track.dir_y[event] + dz * track.dir_z[event]
-    return along, np.sqrt(max(dx * dx + dy * dy + dz * dz - along * along, 0.0))
+    squared = dx * dx + dy * dy + dz * dz - along * along
+    return along, 0.0 if squared < 0.0 else np.sqrt(squared)
 
 
 @kernel
@@ -137,7 +144,7 @@ def direct_hits(pulses: Pulses, track: Track, begin: float, end: float, results:
                 result.n_late_pulses += 1
                 result.q_late_pulses += q
         places = np.sort(along[:n])
-        result.dir_track_length = places[n - 1] - places[0] if n > 1 else 0.0
+        result.dir_track_length = places[n - 1] - places[0] if n > 1 else np.nan
         result.dir_track_hit_distribution_smoothness = smoothness(places)
 
 
@@ -190,7 +197,7 @@ def track_characteristics(pulses: Pulses, track: Track, radius: float, results: 
         result.avg_dom_dist_q_tot_dom = weighted / charge
         result.track_hits_separation_length = quarters_apart(along[:n], module_charge[:n])
         places = np.sort(along[:n])
-        result.empty_hits_track_length = np.max(np.diff(places)) if n > 1 else 0.0
+        result.empty_hits_track_length = np.max(np.diff(places)) if n > 1 else np.nan
         result.track_hits_distribution_smoothness = smoothness(places)
 
 
@@ -231,7 +238,12 @@ class DirectHits(TrackStage):
                 (f"q_{kind}_pulses", "float64", "pe", f"charge of the {about} pulses"),
             )
         ),
-        ("dir_track_length", "float64", "m", "length of the track between the outermost direct modules"),
+        (
+            "dir_track_length",
+            "float64",
+            "m",
+            "length of the track between the outermost direct modules; NaN for fewer than two",
+        ),
         ("dir_track_hit_distribution_smoothness", "float64", "", "how evenly they are spread along it"),
     )
 
@@ -254,7 +266,12 @@ class TrackCharacteristics(TrackStage):
 
     results: ClassVar = (
         ("avg_dom_dist_q_tot_dom", "float64", "m", "mean distance of the charge off the track"),
-        ("empty_hits_track_length", "float64", "m", "longest stretch of the track without a module hit"),
+        (
+            "empty_hits_track_length",
+            "float64",
+            "m",
+            "longest stretch between modules hit along the track; NaN for fewer than two",
+        ),
         (
             "track_hits_separation_length",
             "float64",

@@ -93,7 +93,7 @@ def match_track(distance: float, dt: float, radius: float, extra: float) -> bool
         most = distance * INDEX
     else:
         most = np.sqrt(squared - radius * radius) + radius * TAN_CHERENKOV
-    if abs(dt) > most / C + extra:
+    if not abs(dt) <= most / C + extra:
         return False
     if distance > 0.5 * radius * np.sqrt(TAN_CHERENKOV**2 + 10 + 9 / TAN_CHERENKOV**2):
         least = np.sqrt(squared - radius * radius) - radius * TAN_CHERENKOV
