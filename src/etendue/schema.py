@@ -45,6 +45,9 @@ class Variable:
         One line for people.
     bulk : bool
         Whether the column is raw input that is written only when it is asked for.
+    extensive : bool
+        Of a static table with a row a run: whether the column counts what the events of the run stand for,
+        so that it is scaled down where some of them could not be read.
     """
 
     name: str
@@ -53,6 +56,7 @@ class Variable:
     units: str = ""
     description: str = ""
     bulk: bool = False
+    extensive: bool = False
 
     @classmethod
     def of(cls, name: str, spec: Variable | tuple) -> Variable:

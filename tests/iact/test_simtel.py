@@ -49,6 +49,13 @@ FILES = [
     "simtools__xyzls_layout",
 ]
 HEADERS = ["ctapipe-extra__calib", "pyeventio__gamma_with", "pyeventio__40k", "simtools__e149fc"]
+#: Simulated events (2021) in each of these, counted with eventio.
+SIMULATED = {
+    "ctapipe-extra__calib": 10,
+    "pyeventio__gamma_with": 1,
+    "pyeventio__40k": 10,
+    "simtools__e149fc": 1000,
+}
 #: What the header says of the optics, in the same words as ctapipe.
 OPTICS = ("equivalent_focal_length", "effective_focal_length", "mirror_area")
 
@@ -65,6 +72,13 @@ def ctapipe_source(path, **options):
     warnings.simplefilter("ignore")
     options |= {"skip_calibration_events": False, "focal_length_choice": "EQUIVALENT"}
     return SimTelEventSource(path, **options)
+
+
+def entries_of_all_events(path):
+    """Entries of the histogram that ctapipe takes for the distribution of simulated showers."""
+    source = ctapipe_source(path)
+    assert sum(1 for _ in source) >= 0
+    return source.simulated_shower_distributions[source.obs_id].n_entries
 
 
 def assert_equals_ctapipe(path, mode="raise", n_events=None):
@@ -114,6 +128,8 @@ def assert_same_readout(readout, event, tel_id):
     assert readout["pointing_azimuth"] == pytest.approx(pointing.azimuth.to_value("deg"), rel=1e-7)
     trigger = event.trigger.tel[tel_id]
     assert readout["n_trigger_pixels"] == trigger.n_trigger_pixels
+    assert EventType(readout["event_type"]).name == trigger.event_type.name
+    assert readout["run"] == 0
     time = (trigger.time - event.trigger.time).to_value("ns")
     assert readout["trigger_time"] == pytest.approx(time, abs=0.02)  # float64 days
 
@@ -163,16 +179,19 @@ def test_header_equals_ctapipe(simtel, name):
         np.testing.assert_array_equal(channels["reference_pulse_shape"], readout.reference_pulse_shape)
         assert set(channels["sampling_rate"]) == {readout.sampling_rate.value}
         assert set(channels["reference_pulse_sample_width"]) == {readout.reference_pulse_sample_width.value}
-        for name in OPTICS:
-            np.testing.assert_equal(optics[name][0], getattr(telescope.optics, name).to_value())
+        for column in OPTICS:
+            np.testing.assert_equal(optics[column][0], getattr(telescope.optics, column).to_value())
         assert optics["n_mirrors"] == telescope.optics.n_mirror_tiles
     config = source.simulation_config[source.obs_id]
     for column, values in scan.static["simulation"].items():
-        if column != "run":
+        if hasattr(config, column):
             unit = scan.schema["simulation"].variables[column].units
             expected = getattr(config, column)
             expected = expected.to_value(unit) if hasattr(expected, "unit") else expected
             assert values[0] == pytest.approx(expected)
+    simulation = scan.static["simulation"]
+    assert simulation["n_simulated"] == SIMULATED[name] == entries_of_all_events(simtel(name))
+    assert simulation["is_closed"].all()
     place, observation = subarray.reference_location.geodetic, scan.static["observation"]
     assert observation["latitude"][0] == pytest.approx(place.lat.deg, abs=1e-9)
     assert observation["longitude"][0] == pytest.approx(place.lon.deg, abs=1e-9)

@@ -353,7 +353,7 @@ def _joined(plan: Plan, outcome: Outcome) -> dict[str, Columns]:
 
     schema = plan.pipeline.written_schema
     rows = concatenate(schema, [outcome.tables[number] for number in sorted(outcome.tables)])
-    return {**rows, **plan.static}
+    return {**rows, **plan.static, **plan.settled_static(outcome)}
 
 
 def _reads(requests: Iterable[Any]) -> list[str]:

@@ -25,6 +25,7 @@ from etendue.dataflow.known import (
 from etendue.dataflow.look import scan_each
 from etendue.dataflow.partition import Failure
 from etendue.dataflow.plan import Plan, PlanError
+from etendue.dataflow.settle import settled
 from etendue.dataflow.source import Scan, SourceError
 from etendue.dataflow.unify import Earlier, Inputs, again, static_tables, unify
 from etendue.schema import SchemaError
@@ -212,7 +213,10 @@ def repair(flow: Flow, identity: dict[str, Any], known: Known, damaged: Iterable
     attributes = reader.attributes
     earlier = Earlier(known.schema, attributes["labels"], {}, attributes["n_runs"])
     inputs = again(scans, earlier, first_runs)
-    static = static_tables(inputs) if lost_static else known.without(()).static
+    static = known.without(()).static
+    if lost_static:
+        made = static_tables(inputs)
+        static = {**made, **settled(made, known.schema, inputs, known.failures, {})}
     inputs = replace(inputs, static=static)
     plan = flow._plan(inputs, (), True)
     identity = {**identity, "look": False, "inputs": known.inputs}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,8 @@ from etendue.schema import Columns
 if TYPE_CHECKING:
     from etendue.dataflow.plan import Plan
     from etendue.histogram import Request
+
+log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -40,6 +43,8 @@ class Outcome:
         The store's snapshot, if a pass was written.
     sha256 : dict of int to str
         Checksums of inputs that were taken while they were read, by the number of the input.
+    tallies : dict of int to dict of str to number
+        Values of static columns that are known when an input was read, by the number of the input.
     """
 
     rows: dict[str, np.ndarray]
@@ -52,6 +57,7 @@ class Outcome:
     tables: dict[int, dict[str, Columns]] = field(default_factory=dict)
     snapshot: str = ""
     sha256: dict[int, str] = field(default_factory=dict)
+    tallies: dict[int, dict[str, float]] = field(default_factory=dict)
 
     @property
     def events_lost(self) -> int:
@@ -89,6 +95,10 @@ class Collector:
         outcome = self._outcome
         if done.sha256:
             outcome.sha256[input_number] = done.sha256
+        if done.tallies:
+            outcome.tallies[input_number] = done.tallies
+        for note in done.notes:
+            log.warning(note)
         for receipt in done.receipts:
             self._seen[receipt.number] = True
             for table, n in receipt.rows.items():

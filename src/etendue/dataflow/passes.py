@@ -249,6 +249,8 @@ def _carry_out(
         outcome.failures = [failure for failure in writer.ledger.failures if failure not in told]
         if "repair" in job.identity and not job.is_anew:
             _refuse_differing(writer, known, job.forget)
+        else:
+            writer.rewrite_static(plan.settled_static(outcome))
         provenance = record.end(outcome)
         outcome.snapshot = writer.publish(
             {"provenance": provenance, "identity": _with_checksums(job.identity, provenance)}
@@ -285,6 +287,8 @@ def _add_entry(collector: Collector, entry: Entry) -> None:
         collector.add(Done(0, [receipt]), number)
     for number, checksum in entry.sha256.items():
         collector.add(Done(0, [], sha256=checksum), number)
+    for number, tallies in entry.tallies.items():
+        collector.add(Done(0, [], tallies=tallies), number)
     if entry.histograms:
         collector.add(Done(0, [], payload=unpack(entry.histograms)), 0)
 

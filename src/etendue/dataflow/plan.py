@@ -6,13 +6,18 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from etendue.dataflow.pipeline import CheckedPipeline, Pipeline
+from etendue.dataflow.settle import settled
 from etendue.dataflow.source import OnError, Scan
 from etendue.dataflow.unify import Inputs
 from etendue.schema import Columns, Schema
+
+if TYPE_CHECKING:
+    from etendue.dataflow.outcome import Outcome
 
 #: Raw bytes of a partition, unless told otherwise: some 800 LST readouts.
 PARTITION_BYTES = 128 << 20
@@ -94,6 +99,11 @@ class Plan:
     def static(self) -> dict[str, Columns]:
         """Contents of the static tables: what the inputs give, and what stages bring in."""
         return {**self.inputs.static, **self.pipeline.brought}
+
+    def settled_static(self, outcome: Outcome) -> dict[str, Columns]:
+        """The static tables that have other values when all was read; see `etendue.dataflow.settle`."""
+        tallies = {n: outcome.tallies.get(number, {}) for n, number in enumerate(self.input_numbers.tolist())}
+        return settled(self.static, self.pipeline.schema, self.inputs, outcome.failures, tallies)
 
     def rows(self, table: str) -> int:
         """Rows of a table that the scans counted."""

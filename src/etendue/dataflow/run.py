@@ -122,7 +122,9 @@ class _Books:
             return
         if self._pending is not None and done.payload is not None:
             self._pending.add(done.payload)
-        self._writer.take(done.receipts, done.chunks, input_number=number, sha256=done.sha256)
+        self._writer.take(
+            done.receipts, done.chunks, input_number=number, sha256=done.sha256, tallies=done.tallies
+        )
         if self._writer.is_due:
             self._writer.commit()
 

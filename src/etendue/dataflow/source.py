@@ -169,9 +169,22 @@ class Source(Protocol):
 
 
 class Stream(Protocol):
-    """The partitions of a stream, as they come; at their end, ``sha256`` is that of the input."""
+    """The partitions of a stream, as they come.
+
+    Attributes
+    ----------
+    sha256 : str
+        At their end, that of the input.
+    tallies : mapping of str to number
+        At their end, values of ``table/column`` of static tables with one row for the run, which are not
+        known before.
+    notes : sequence of str
+        At their end, what people should be told of the input.
+    """
 
     sha256: str
+    tallies: Mapping[str, float]
+    notes: Sequence[str]
 
     def __iter__(self) -> Iterator[Partition]: ...
 

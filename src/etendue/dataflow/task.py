@@ -66,6 +66,8 @@ class Done:
     receipts: list[Receipt]
     chunks: ForkSession | None = None
     sha256: str = ""
+    tallies: dict[str, float] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
     payload: Payload | None = None
     tables: list[dict[str, Columns]] = field(default_factory=list)
 
@@ -127,6 +129,10 @@ class _Span:
             self._take(found, clock)
         if not self.scan.counted:
             self.done.sha256 = source.sha256
+            rename = self.work.inputs.renames[self.task.scan]
+            tallies = getattr(source, "tallies", {})
+            self.done.tallies = {rename_path(name, rename): value for name, value in tallies.items()}
+            self.done.notes = tuple(getattr(source, "notes", ()))
         elif len(self.done.receipts) < len(self.task.ranges):
             n, expected = len(self.done.receipts), len(self.task.ranges)
             raise SourceError(self.scan.path, f"after {n} partitions", f"expected {expected}: scan it anew")

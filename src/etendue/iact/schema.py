@@ -50,7 +50,7 @@ EVENTS = Table(
         event_index=("int64", "", "position of the event in its run, from 0"),
         event_type=("uint8", "", "EventType: 32 physics, 0 flat-field, 5 sky and 3 dark pedestal"),
         time=("int64", "ns", "central trigger time since 1970-01-01 UTC"),
-        array_altitude=("float64", "deg", "pointing of the array"),
+        array_altitude=("float64", "deg", "pointing of the array; NaN where only array_ra is known"),
         array_azimuth=("float64", "deg", "pointing of the array, from north to east"),
         true_energy=("float64", "TeV", "simulated energy"),
         true_alt=("float64", "deg", "simulated direction"),
@@ -94,6 +94,8 @@ OBSERVATION = Table(
         reference_altitude=("float64", "m", "height of the array's reference point above sea level"),
         latitude=("float64", "deg", "of the array's reference point; 0 where unknown"),
         longitude=("float64", "deg", "of the array's reference point; 0 where unknown"),
+        array_ra=("float64", "deg", "pointing of the array; NaN where it is given as altitude and azimuth"),
+        array_dec=("float64", "deg", "pointing of the array; NaN where it is given as altitude and azimuth"),
     ),
 )
 
@@ -105,8 +107,18 @@ SIMULATION = Table(
     variables=variables(
         "observation",
         run=("uint32", "", "run that the row describes"),
-        n_showers=("int64", "", "showers thrown"),
-        shower_reuse=("int64", "", "times that each shower was used, at other impact points"),
+        n_showers=("int64", "", "showers planned, as the input's header says"),
+        shower_reuse=("int64", "", "times that each shower was to be used, at other impact points"),
+        n_simulated=(
+            (),
+            "float64",
+            "",
+            "showers that the events stand for, each use one: those in the input, scaled by the part of its "
+            "events that could be read; what effective areas divide by",
+            False,
+            True,
+        ),
+        is_closed=("bool", "", "whether the input has its closing histograms; without, it may be cut short"),
         energy_range_min=("float64", "TeV", "least energy"),
         energy_range_max=("float64", "TeV", "greatest energy"),
         spectral_index=("float64", "", "index of the power law that energies were drawn from"),
@@ -133,12 +145,16 @@ def camera_table(label: str, *, n_gains: int, n_samples: int, n_pixels: int) -> 
         description="one row a camera readout",
         variables=variables(
             "readout",
+            run=("uint32", "", "row of /observation: the run that the readout is of"),
             obs_id=("int64", "", "observation (run) number"),
             event_id=("int64", "", "event number"),
             tel_id=("int16", "", "telescope number"),
             pointing_altitude=("float64", "deg", "pointing of the telescope"),
             pointing_azimuth=("float64", "deg", "pointing of the telescope, from north to east"),
             trigger_time=("float64", "ns", "trigger time of the telescope after the central trigger"),
+            event_type=(
+                "uint8", "", "why the telescope was read out: EventType, 32 ordinary trigger, 18 random mono"
+            ),
             n_trigger_pixels=("int32", "", "pixels in the trigger; -1 where unknown"),
             r0_waveform=(
                 ("gain", "sample", "pixel"), "uint16", "adu", "raw samples of each gain channel", True

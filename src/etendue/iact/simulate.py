@@ -337,12 +337,14 @@ def _columns(
     )
     events[f"n_{instrument.LABEL}"] = count.astype(np.int32)
     readouts = {
+        "run": np.zeros(n, dtype=np.uint32),
         "obs_id": np.full(n, simulation.obs_id, dtype=np.int64),
         "event_id": truth["event_index"][shower] + 1,
         "tel_id": (telescope + 1).astype(np.int16),
         "pointing_altitude": np.full(n, simulation.altitude),
         "pointing_azimuth": np.full(n, simulation.azimuth),
         "trigger_time": trigger_time - np.repeat(earliest, count),
+        "event_type": np.full(n, EventType.SUBARRAY, dtype=np.uint8),
         "n_trigger_pixels": n_trigger_pixels.astype(np.int32),
         "true_image_sum": light.counts[shower, telescope],
         "true_impact_distance": impact_distance(

@@ -44,6 +44,8 @@ class Entry:
         Partitions that are done, each with the number of its input.
     sha256 : dict of int to str
         Checksums of inputs that were taken while they were read, by the number of the input.
+    tallies : dict of int to dict of str to number
+        Values of static columns that are known when an input was read, by the number of the input.
     failures : list of Failure
         Inputs that are not read at all.
     histograms : bytes
@@ -52,6 +54,7 @@ class Entry:
 
     receipts: list[tuple[int, Receipt]] = field(default_factory=list)
     sha256: dict[int, str] = field(default_factory=dict)
+    tallies: dict[int, dict[str, float]] = field(default_factory=dict)
     failures: list[Failure] = field(default_factory=list)
     histograms: bytes = b""
 
@@ -78,6 +81,7 @@ def append(store: icechunk.IcechunkStore, number: int, entry: Entry) -> None:
     document = {
         "receipts": [[n, asdict(receipt)] for n, receipt in entry.receipts],
         "sha256": list(entry.sha256.items()),
+        "tallies": list(entry.tallies.items()),
         "failures": [asdict(failure) for failure in entry.failures],
     }
     data = zstandard.compress(json.dumps(document).encode())
@@ -103,6 +107,7 @@ def _entry(data: Any, histograms: Any) -> Entry:
     return Entry(
         [(n, _receipt(receipt)) for n, receipt in document["receipts"]],
         dict(map(tuple, document["sha256"])),
+        dict(map(tuple, document.get("tallies", ()))),
         list(_failures(document["failures"])),
         b"" if histograms is None else zstandard.decompress(histograms.tobytes()),
     )

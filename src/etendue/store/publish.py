@@ -291,6 +291,11 @@ class PassWriter:
             known.pop(array, None)
         known |= checksums
 
+    def rewrite_static(self, static: Mapping[str, Columns]) -> None:
+        """Write static tables that have other values in the end than they were begun with."""
+        for name in static.keys() & self.schema.keys():
+            self._write_static(name, static[name])
+
     def _write_root(self, *, complete: bool, **checksums: Mapping[str, Any]) -> None:
         facts = {
             "format": layout.FORMAT,
@@ -331,6 +336,7 @@ class PassWriter:
         *,
         input_number: int = 0,
         sha256: str = "",
+        tallies: Mapping[str, float] | None = None,
     ) -> None:
         """Take in what a task has done: receipts of its partitions, and the session of its `ChunkWriter`."""
         for receipt in receipts:
@@ -338,6 +344,8 @@ class PassWriter:
             self._entry.receipts.append((input_number, receipt))
         if sha256:
             self._entry.sha256[input_number] = sha256
+        if tallies:
+            self._entry.tallies[input_number] = dict(tallies)
         if chunks is not None:
             self._chunks.append(chunks)
 

@@ -115,6 +115,8 @@ def static_tables(simulation: Simulation) -> dict[str, Columns]:
     sampling = {
         "n_showers": np.array([simulation.n_showers], dtype=np.int64),
         "shower_reuse": np.ones(1, dtype=np.int64),
+        "n_simulated": float(simulation.n_showers),
+        "is_closed": True,
         "energy_range_min": simulation.energy_range_min,
         "energy_range_max": simulation.energy_range_max,
         "spectral_index": simulation.spectral_index,
@@ -129,6 +131,7 @@ def static_tables(simulation: Simulation) -> dict[str, Columns]:
     }
     place = {"reference_altitude": np.array([instrument.ARRAY_ALTITUDE])}
     place |= {"latitude": np.zeros(1), "longitude": np.zeros(1)}
+    place |= {"array_ra": np.full(1, np.nan), "array_dec": np.full(1, np.nan)}
     return {
         "array": instrument.array_columns(simulation.telescopes),
         "observation": {"run": run, "obs_id": obs_id, **place},

@@ -13,13 +13,12 @@ from etendue.iact.sources.simtel import decode
 from etendue.iact.sources.simtel.events import (
     LASER_CALIBRATION,
     MONITORING,
-    RawEvent,
-    Readout,
     has_pedestals,
     telescope_of,
 )
 from etendue.iact.sources.simtel.header import Header
 from etendue.iact.sources.simtel.objects import Object, ObjectError
+from etendue.iact.sources.simtel.raw_event import RawEvent, Readout
 from etendue.iact.sources.simtel.tables import Labels
 from etendue.schema import Columns, Schema, Table
 
@@ -285,8 +284,11 @@ class PartitionColumns:
         self._counts = {label: array("i") for label in n_rows}
         self._constant: dict[str, float] = {"run": 0, "obs_id": int(header.run["run"])}
         if header.run["tracking_mode"] == 0:
-            azimuth, altitude = map(float, np.rad2deg(header.run["direction"].astype(np.float64)))
-            self._constant |= {"array_altitude": altitude, "array_azimuth": azimuth}
+            azimuth, altitude = header.run["direction"]
+            self._constant |= {
+                "array_altitude": decode.altitude_of(altitude),
+                "array_azimuth": decode.azimuth_of(azimuth),
+            }
 
     def add(self, event: RawEvent, labels: Sequence[str]) -> None:
         """Add an event with its readouts, of which the tables are given, or nothing of it.
@@ -337,6 +339,7 @@ def _readout_row(event: RawEvent, readout: Readout) -> dict[str, float]:
         "pointing_altitude": altitude,
         "pointing_azimuth": azimuth,
         "trigger_time": readout.trigger_time,
+        "event_type": int(readout.event_type),
         "n_trigger_pixels": decode.n_trigger_pixels(event.found, readout.trigger_pixels),
         "true_image_sum": readout.image_sum,
     }

@@ -14,8 +14,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from etendue.iact.sources.simtel.events import ADC_SAMPLES, ZERO_SUPPRESSED
-from etendue.iact.sources.simtel.objects import Child, Object, ObjectError, array, unpack
+from etendue.iact.sources.simtel.objects import (
+    ADC_SAMPLES,
+    ZERO_SUPPRESSED,
+    Child,
+    Object,
+    ObjectError,
+    array,
+    unpack,
+)
 from etendue.kernel import kernel
 
 MAX_SAMPLE = (1 << 16) - 1
@@ -30,7 +37,6 @@ _PEDESTALS = struct.Struct("<8xh")
 _LASER = struct.Struct("<Hhi")
 _SHOWER_0, _SHOWER_1 = struct.Struct("<ifffff"), struct.Struct("<ifffxxxxff")
 _DEPTH = struct.Struct("<16xf")
-_HALF_PI = np.pi / 2
 
 
 @kernel
@@ -287,14 +293,23 @@ def pointing(found: Object, tracking: Child) -> tuple[float, float]:
             azimuth = azimuth if np.isnan(values[0]) else values[0]
             altitude = altitude if np.isnan(values[1]) else values[1]
             at += _POINTING.size
-    return float(np.rad2deg(clipped(altitude))), float(np.rad2deg(azimuth))
+    return altitude_of(altitude), azimuth_of(azimuth)
 
 
-def clipped(altitude: float) -> float:
-    """An altitude [rad], at most pi / 2 where it is only rounded to more in single precision."""
-    if _HALF_PI < abs(altitude) < (1 + 1e-6) * _HALF_PI:
-        return float(np.copysign(_HALF_PI, altitude))
-    return float(altitude)
+def altitude_of(angle: float) -> float:
+    """An altitude or declination in degrees; see `_rounded_down`."""
+    return float(np.rad2deg(_rounded_down(angle, np.pi / 2)))
+
+
+def azimuth_of(angle: float) -> float:
+    """An azimuth or right ascension in degrees; see `_rounded_down`."""
+    return float(np.rad2deg(_rounded_down(angle, 2 * np.pi)))
+
+
+def _rounded_down(angle: float, limit: float) -> float:
+    """An angle [rad], at most its limit where only single precision has made it more, as of pi / 2."""
+    angle = float(angle)
+    return float(np.copysign(limit, angle)) if limit < abs(angle) < (1 + 1e-6) * limit else angle
 
 
 def n_trigger_pixels(found: Object, pixels: Child | None) -> int:
@@ -316,9 +331,7 @@ def shower(found: Object) -> Shower:
     form = _SHOWER_1 if found.version else _SHOWER_0
     primary, energy, az, alt, height, x_max = unpack(form, found.data, found.start, found.stop)
     depth = unpack(_DEPTH, found.data, found.start, found.stop)[0] if found.version else np.nan
-    return Shower(
-        primary, energy, np.rad2deg(az), np.rad2deg(clipped(alt)), depth, height, x_max
-    )  # fmt: skip
+    return Shower(primary, energy, azimuth_of(az), altitude_of(alt), depth, height, x_max)
 
 
 def core(found: Object) -> tuple[float, float]:

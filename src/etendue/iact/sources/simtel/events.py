@@ -13,7 +13,6 @@ from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import NamedTuple
 
 from etendue.dataflow.packed import Note, ignore
 from etendue.dataflow.partition import Failure
@@ -23,25 +22,29 @@ from etendue.iact.sources.simtel.header import (
     ARRAY_EVENT,
     CALIBRATION_EVENT,
     DISABLED_PIXELS,
+    HISTOGRAMS,
     RUN_HEADER,
     read_header,
 )
 from etendue.iact.sources.simtel.objects import (
+    ADC_SAMPLES,
     MC_EVENT,
+    ZERO_SUPPRESSED,
     Child,
     Object,
     ObjectError,
     array,
     unpack,
 )
+from etendue.iact.sources.simtel.raw_event import RawEvent, Readout
+from etendue.iact.sources.simtel.showers import ShowerCount
+from etendue.iact.sources.simtel.trigger import read_trigger
 from etendue.iact.sources.simtel.walk import Damage, ObjectWalk
 
-HISTOGRAMS, TELESCOPE_DATA, PHOTOELECTRONS = 100, 1204, 1208
-TRIGGER, ADC_SUMS, ADC_SAMPLES, MC_SHOWER = 2009, 2012, 2013, 2020
+TELESCOPE_DATA, PHOTOELECTRONS = 1204, 1208
+TRIGGER, ADC_SUMS, MC_SHOWER = 2009, 2012, 2020
 MONITORING, LASER_CALIBRATION, PHOTOELECTRON_SUMS, PIXEL_LIST = 2022, 2023, 2026, 2027
 CALIBRATION_PHOTOELECTRONS = 2034
-#: Bits of the number of samples that say that pixels without signal are left out.
-ZERO_SUPPRESSED = 0x1F
 #: A sum of photo-electrons above which a missing image means a broken event (ctapipe#2344).
 BRIGHT = 1_000_000
 
@@ -53,45 +56,12 @@ CALIBRATION_TYPES = {
     3: EventType.FLATFIELD,
 }
 
-_TRIGGER = struct.Struct("<8xii8xh")
 _INT = struct.Struct("<i")
 _TWO_INTS = struct.Struct("<ii")
 _SUMS_SHAPE = struct.Struct("<ih")
 _SAMPLES_SHAPE = struct.Struct("<ihh")
 
 log = logging.getLogger(__name__)
-
-
-class Readout(NamedTuple):
-    """One camera readout: where its parts lie.
-
-    ``adc``, ``tracking`` and ``trigger_pixels`` are parts of the array event, ``image`` of the object
-    ``RawEvent.images``. ``image_sum`` is -1 where the file has none.
-    """
-
-    tel_id: int
-    n_samples: int
-    adc: Child
-    tracking: Child
-    trigger_time: float
-    trigger_pixels: Child | None
-    image: Child | None
-    image_sum: int
-
-
-@dataclass(slots=True)
-class RawEvent:
-    """One array event; ``number`` counts the events of the file from 0, ``time`` is in ns."""
-
-    number: int
-    event_id: int
-    event_type: EventType
-    time: int
-    found: Object
-    shower: Object | None
-    core: Object | None
-    images: Object | None
-    readouts: list[Readout]
 
 
 @dataclass
@@ -102,6 +72,10 @@ class _Loss:
     message: str
     trusted: float
     events_lost: int
+
+
+class _RepeatedError(ObjectError):
+    """An event that was there before."""
 
 
 class EventWalk:
@@ -130,6 +104,8 @@ class EventWalk:
         self.n_events = 0
         self.n_without_id = 0
         self.losses: list[_Loss] = []
+        self.showers = ShowerCount()
+        self._written: dict[tuple[int, int], int] = {}
         self._objects = chain(self.header.early, walk)
         self._shower: Object | None = None
         self._core: Object | None = None
@@ -138,6 +114,16 @@ class EventWalk:
         self._calibration_images: Object | None = None
         self._calibration_images_lost = False
         self._calibrated: dict[int, set[int]] = {tel_id: set() for tel_id in self.header.cameras}
+
+    @property
+    def n_simulated(self) -> int:
+        """Simulated showers that the events so far stand for, the lost ones too."""
+        return self.showers.total(is_whole=not self.losses)
+
+    @property
+    def n_planned(self) -> int:
+        """Simulated events that the header has planned."""
+        return int(self.header.mc_run["n_showers"]) * int(self.header.mc_run["n_use"])
 
     def n_trusted(self, ends: Sequence[int]) -> int:
         """How many of the events that end at these positions are right; the others count as lost.
@@ -167,6 +153,7 @@ class EventWalk:
                     yield event
             elif found.type == MC_EVENT:
                 self._core, self._images, self._sums = found, None, None
+                self.showers.n_found += found.count
             elif found.type == MC_SHOWER:
                 self._shower = found
             elif found.type == TELESCOPE_DATA:
@@ -181,6 +168,7 @@ class EventWalk:
             elif found.type == RUN_HEADER:
                 self._second_run(found, objects)
             elif found.type == HISTOGRAMS:
+                self.showers.close(found)
                 break
         for found in objects:  # nothing comes after the histograms
             if isinstance(found, Damage):
@@ -226,16 +214,29 @@ class EventWalk:
         core, self._core = self._core, None
         try:
             event = self._assemble(found, core)
+        except _RepeatedError as error:
+            self._lose(found, str(error), 0, advice="make a file that has each event once")
+            return None
         except ObjectError as error:
             self._lose(found, str(error), 1)
             return None
         finally:
             if found.type == CALIBRATION_EVENT:
                 self._calibration_images, self._calibration_images_lost = None, False
-        if event is not None and event.event_id == 0:
+        if event is None:
+            return None
+        self._written[found.type, event.event_id] = found.offset
+        if event.event_id == 0:
             self.n_without_id += 1
             event.event_id = -self.n_without_id
         return event
+
+    def _refuse_repeated(self, found: Object, core: Object | None, event_id: int) -> None:
+        """See that there was no event of this number before; of those without a number, none can be told."""
+        first = self._written.get((found.type, event_id))
+        if first is not None and event_id:
+            self.showers.n_found -= core is not None and core.id == event_id
+            raise _RepeatedError(f"event {event_id} is written twice, first at byte {first}")
 
     def _assemble(self, found: Object, core: Object | None) -> RawEvent | None:
         """Find the parts of an event; None for a simulated event that no telescope saw."""
@@ -249,6 +250,8 @@ class EventWalk:
         if not children or children[0].type != TRIGGER:
             raise ObjectError("expected the trigger information (2009) at the start of the event")
         trigger = children[0]
+        event_id = trigger.id or array_id
+        self._refuse_repeated(found, core, event_id)
         shower, images, sums, event_type = None, None, None, EventType.SUBARRAY
         if found.type == CALIBRATION_EVENT:
             images, event_type = self._calibration_images, CALIBRATION_TYPES.get(found.id)
@@ -260,11 +263,10 @@ class EventWalk:
             shower, images, sums = self._shower, self._images, self._sums
             self._check_simulated(core, trigger)
         event_type = EventType.OTHER_CALIBRATION if event_type is None else event_type
-        time, triggered = _trigger(found, trigger)
+        time, triggered = read_trigger(found, trigger)
         readouts = self._readouts(found, children, triggered, images, sums)
         if readouts is None and event_type is EventType.SUBARRAY:
             return None
-        event_id = trigger.id or array_id
         return RawEvent(
             self.n_events, event_id, event_type, time, found, shower, core, images, readouts or []
         )
@@ -272,18 +274,20 @@ class EventWalk:
     def _check_simulated(self, core: Object | None, trigger: Child) -> None:
         """Whether the simulated shower and its impact point are those of the event."""
         if core is None:
+            self.showers.n_found += 1
             raise ObjectError("expected a simulated event (2021) before it; that is lost")
         (number,) = unpack(_INT, core.data, core.start, core.stop)
         if self._shower is None or self._shower.id != number:
             raise ObjectError(f"expected the simulated shower (2020) {number} before it; that is lost")
         if self.losses and trigger.id != core.id:
+            self.showers.n_found += 1
             raise ObjectError(f"expected the simulated event {trigger.id} before it, found {core.id}")
 
     def _readouts(
         self,
         found: Object,
         children: list[Child],
-        triggered: dict[int, float],
+        triggered: dict[int, tuple[float, EventType]],
         images: Object | None,
         sums: Object | None,
     ) -> list[Readout] | None:
@@ -318,7 +322,9 @@ class EventWalk:
             n_samples, adc = self._samples(found, tel_id, objects)
             pixels = objects.get(PIXEL_LIST)
             readouts.append(
-                Readout(tel_id, n_samples, adc, tracking[tel_id], triggered[tel_id], pixels, image, image_sum)
+                Readout(
+                    tel_id, n_samples, adc, tracking[tel_id], *triggered[tel_id], pixels, image, image_sum
+                )
             )
         return readouts
 
@@ -370,18 +376,6 @@ def telescope_of(found: Object | Damage) -> int:
 def has_pedestals(found: Object) -> bool:
     """Whether a monitoring object holds pedestals, from its number."""
     return bool(found.id >> 8 & 0x04)
-
-
-def _trigger(found: Object, trigger: Child) -> tuple[int, dict[int, float]]:
-    """Time of the trigger [ns], and of each telescope in it after that [ns]."""
-    if not 1 <= trigger.version <= 3:
-        raise ObjectError(f"expected trigger information of version 1 to 3, found {trigger.version}")
-    data, start, stop = found.data, trigger.start, trigger.stop
-    seconds, nanoseconds, n_triggered = unpack(_TRIGGER, data, start, stop)
-    telescopes = array(data, "<i2", n_triggered, start + 26, stop)
-    times = array(data, "<f4", n_triggered, start + 26 + 2 * n_triggered, stop)
-    time = seconds * 1_000_000_000 + nanoseconds
-    return time, dict(zip(telescopes.tolist(), times.tolist(), strict=True))
 
 
 def _images(images: Object | None) -> dict[int, Child]:

@@ -23,12 +23,15 @@ from etendue.iact.sources.simtel.objects import Object, ObjectError, unpack
 from etendue.iact.sources.simtel.stream import SYNC
 from etendue.iact.sources.simtel.walk import Damage
 
+HISTOGRAMS = 100
 HISTORY, META, RUN_HEADER, MC_RUN_HEADER = 70, 75, 2000, 2001
 CAMERA_SETTINGS, CAMERA_ORGANISATION, PIXEL_SETTINGS, DISABLED_PIXELS = 2002, 2003, 2004, 2005
 #: Objects of which the header has one a telescope.
 TELESCOPE_OBJECTS = frozenset(range(2002, 2009))
 #: What eventio decodes.
-DECODED = frozenset({META, RUN_HEADER, MC_RUN_HEADER, CAMERA_SETTINGS, PIXEL_SETTINGS, DISABLED_PIXELS})
+DECODED = frozenset(
+    {HISTOGRAMS, META, RUN_HEADER, MC_RUN_HEADER, CAMERA_SETTINGS, PIXEL_SETTINGS, DISABLED_PIXELS}
+)
 ARRAY_EVENT, CALIBRATION_EVENT = 2010, 2028
 
 #: Metaparameters of a telescope that name it, if there are all three.
@@ -176,7 +179,7 @@ class _Parts:
         """Decode an object, or reuse what an equal one was decoded to: telescopes are much alike."""
         key = (found.type, found.version, found.data[found.start : found.stop].tobytes())
         if key not in self.decoded:
-            self.decoded[key] = _decode(found)
+            self.decoded[key] = decode_object(found)
         return self.decoded[key]
 
     @property
@@ -232,7 +235,14 @@ def _lacking(parts: _Parts) -> str:
     )
 
 
-def _decode(found: Object) -> Any:
+def decode_object(found: Object) -> Any:
+    """Decode an object of the header, or the closing histograms, as eventio does.
+
+    Raises
+    ------
+    ObjectError
+        If it is broken.
+    """
     if found.type == CAMERA_ORGANISATION:
         return unpack(_N_GAINS, found.data, found.start, found.stop)[0]
     if found.type not in DECODED:

@@ -16,7 +16,9 @@ import numpy as np
 from etendue.iact.sources.simtel.stream import SYNC
 from etendue.kernel import kernel
 
-MC_EVENT = 2021
+MC_EVENT, ADC_SAMPLES = 2021, 2013
+#: Bits of the number of samples that say that pixels without signal are left out.
+ZERO_SUPPRESSED = 0x1F
 
 #: Greatest length that a header without extension can give; more is taken for damage.
 MAX_LENGTH = 1 << 30
@@ -64,11 +66,14 @@ def parse_header(data: np.ndarray, at: int, row: np.ndarray) -> int:
 
 
 @kernel
-def find_objects(data: np.ndarray, at: int, ended: bool, rows: np.ndarray) -> tuple[int, int, int]:
+def find_objects(
+    data: np.ndarray, at: int, ended: bool, every: bool, rows: np.ndarray
+) -> tuple[int, int, int]:
     """Find the whole top-level objects in a buffer.
 
     An object is whole if a synchronisation marker or the end of the data follows it. Of simulated
-    events (2021) that follow one another directly, only the last is kept: the others had no trigger.
+    events (2021) that follow one another directly, only the last is kept, with their number: the others
+    had no trigger.
 
     Parameters
     ----------
@@ -78,8 +83,11 @@ def find_objects(data: np.ndarray, at: int, ended: bool, rows: np.ndarray) -> tu
         Position of the first object's marker.
     ended : bool
         Whether the data ends with the buffer.
-    rows : int64 array, shape (n, 7)
-        Set to what `parse_header` gives and the position of the marker, one row an object.
+    every : bool
+        Whether to keep all simulated events.
+    rows : int64 array, shape (n, 8)
+        Set to what `parse_header` gives, the position of the marker, and how many objects of other
+        numbers the row stands for, one row an object.
 
     Returns
     -------
@@ -103,7 +111,7 @@ def find_objects(data: np.ndarray, at: int, ended: bool, rows: np.ndarray) -> tu
         if at + 20 > data.size and (data[at + 6] & 2):
             return n, at, MORE
         stop = parse_header(data, at + 4, row)
-        row[6] = at
+        row[6], row[7] = at, 1
         if row[5] - row[4] > MAX_LENGTH:
             return n, at, TOO_LONG
         if stop + 4 <= data.size:
@@ -111,7 +119,8 @@ def find_objects(data: np.ndarray, at: int, ended: bool, rows: np.ndarray) -> tu
                 return n, at, BAD_END
         elif not (ended and stop == data.size):
             return n, at, MORE
-        if n and row[0] == MC_EVENT and previous == MC_EVENT:
+        if n and not every and row[0] == MC_EVENT and previous == MC_EVENT:
+            row[7] = rows[n - 1, 7] + (row[2] != rows[n - 1, 2])
             rows[n - 1] = row
         else:
             n += 1
@@ -193,6 +202,8 @@ class Object:
         Its content in ``data``.
     end : int
         Position after it in the unpacked file.
+    count : int
+        How many objects it stands for; see `find_objects`.
     """
 
     data: np.ndarray
@@ -204,6 +215,7 @@ class Object:
     start: int
     stop: int
     end: int
+    count: int = 1
 
     def children(self) -> list[Child]:
         """The objects in it, depth first.

@@ -22,8 +22,9 @@ from etendue.iact.sources.simtel.columns import (
     PartitionColumns,
     calibration_columns,
 )
-from etendue.iact.sources.simtel.events import EventWalk, RawEvent, Readout
+from etendue.iact.sources.simtel.events import EventWalk
 from etendue.iact.sources.simtel.objects import ObjectError
+from etendue.iact.sources.simtel.raw_event import RawEvent, Readout
 from etendue.iact.sources.simtel.stream import is_eventio
 from etendue.iact.sources.simtel.tables import Labels, schema, static
 from etendue.schema import Columns, Schema
@@ -69,8 +70,8 @@ class SimtelSource:
                     readouts.extend((event.number, readout.tel_id, readout.n_samples))
                 ends.append(event.found.end)
         n_events, size = walk.n_trusted(ends), os.path.getsize(path)
-        if n_events == 0:
-            _warn_of_no_events(path, walk)
+        for note in _notes(path, walk):
+            log.warning(note)
         events, *kinds = np.array(readouts, dtype=np.int64).reshape(-1, 3).T
         kept = events < n_events
         seen, kind = np.unique(np.stack(kinds, axis=1)[kept], axis=0, return_inverse=True)
@@ -83,7 +84,7 @@ class SimtelSource:
             path=path,
             source=self.name,
             schema=schema(labels),
-            static=static(walk.header, labels),
+            static=static(walk.header, labels, walk.n_simulated, walk.showers.is_closed),
             rows=rows,
             labels=labels.fingerprints,
             splittable=False,
@@ -109,8 +110,6 @@ class SimtelSource:
         packed = Checksum()
         walk = EventWalk(path, "raise", packed.add)
         events = list(islice((found for found in walk if isinstance(found, RawEvent)), LOOK))
-        if not events:
-            _warn_of_no_events(path, walk)
         seen = {(readout.tel_id, readout.n_samples) for event in events for readout in event.readouts}
         labels = Labels.of(walk.header.cameras, sorted(seen))
         tables, size = schema(labels), os.path.getsize(path)
@@ -118,7 +117,7 @@ class SimtelSource:
             path=path,
             source=self.name,
             schema=tables,
-            static=static(walk.header, labels),
+            static=static(walk.header, labels, np.nan, False),  # known when all of it was read
             rows={name: np.zeros(0, dtype=np.int64) for name in ("events", *labels.fingerprints)},
             labels=labels.fingerprints,
             size=size,
@@ -147,8 +146,23 @@ class SimtelSource:
         raise SourceError(scan.path, f"event {block}", _CHANGED)
 
 
-def _warn_of_no_events(path: str, walk: EventWalk) -> None:
-    log.warning("%s: %d telescopes in the header, but no events", path, len(walk.header.cameras))
+def _notes(path: str, walk: EventWalk) -> list[str]:
+    """What is strange about a file that was read to its end."""
+    notes = []
+    if walk.header.run["tracking_mode"]:
+        notes.append(
+            f"{path}: the run header gives right ascension and declination, so the array's altitude and "
+            "azimuth are NaN: directions and heights can be reconstructed, impact points cannot"
+        )
+    if walk.n_events == 0:
+        notes.append(f"{path}: {len(walk.header.cameras)} telescopes in the header, but no events")
+    if not walk.showers.is_closed:
+        notes.append(
+            f"{path}: it lacks the histograms with which sim_telarray closes a run, so it may have been cut "
+            f"short after any object; it holds {walk.n_simulated:,} simulated events, and "
+            f"{walk.n_planned:,} were planned"
+        )
+    return notes
 
 
 def _expansion(events: list[RawEvent], tables: Schema, labels: Labels, n_packed: int) -> float:
@@ -286,7 +300,7 @@ class _Stream:
     def __init__(
         self, scan: Scan, row_bytes: Mapping[str, int], partition_bytes: int, columns: frozenset[str]
     ) -> None:
-        self.sha256 = ""
+        self.sha256, self.tallies, self.notes = "", {}, ()
         self._checksum = Checksum()
         self._reader = _Reader(scan, columns, "raise", self._checksum.add)
         self._row_bytes, self._partition_bytes = row_bytes, partition_bytes
@@ -298,7 +312,13 @@ class _Stream:
         while self._event is not None:
             yield self._partition(number)
             number += 1
+        walk = self._reader.walk
         self.sha256 = self._checksum.of_whole(self._reader.scan.size)
+        self.tallies = {
+            "simulation/n_simulated": walk.n_simulated,
+            "simulation/is_closed": walk.showers.is_closed,
+        }
+        self.notes = tuple(_notes(walk.path, walk))
 
     def _partition(self, number: int) -> Partition:
         """The events up to the next multiple of the partition size."""

@@ -16,7 +16,7 @@ from etendue.iact.schema import (
     camera_table,
     camera_tables,
 )
-from etendue.iact.sources.simtel.decode import clipped
+from etendue.iact.sources.simtel.decode import altitude_of, azimuth_of
 from etendue.iact.sources.simtel.header import Camera, Header
 from etendue.schema import Columns, Schema, Table
 
@@ -104,9 +104,14 @@ def schema(labels: Labels) -> Schema:
     return Schema({table.name: table for table in tables})
 
 
-def static(header: Header, labels: Labels) -> dict[str, Columns]:
-    """Contents of the tables that the header fills."""
-    tables = {"array": _array(header), "observation": _observation(header), "simulation": _simulation(header)}
+def static(header: Header, labels: Labels, n_simulated: float, is_closed: bool) -> dict[str, Columns]:
+    """Contents of the static tables: what the header says, and what the walk through the file has counted."""
+    counted = {"n_simulated": np.array([n_simulated], np.float64), "is_closed": np.array([is_closed])}
+    tables = {
+        "array": _array(header),
+        "observation": _observation(header),
+        "simulation": _simulation(header) | counted,
+    }
     for label in labels.fingerprints:
         camera = labels.camera(label)
         tables[f"camera/{label}"] = camera.pixels
@@ -144,12 +149,15 @@ def _array(header: Header) -> Columns:
 def _observation(header: Header) -> Columns:
     """The run, and where on Earth the array is."""
     latitude, longitude, altitude = (np.array([value], dtype=np.float64) for value in header.place)
+    ra, dec = header.run["direction"] if header.run["tracking_mode"] else (np.nan, np.nan)
     return {
         "run": np.zeros(1, dtype=np.uint32),
         "obs_id": np.array([header.run["run"]], dtype=np.int64),
         "reference_altitude": altitude,
         "latitude": latitude,
         "longitude": longitude,
+        "array_ra": np.array([azimuth_of(ra)]),
+        "array_dec": np.array([altitude_of(dec)]),
     }
 
 
@@ -160,10 +168,10 @@ def _simulation(header: Header) -> Columns:
         "energy_range_min": mc["E_range"][0],
         "energy_range_max": mc["E_range"][1],
         "spectral_index": mc["spectral_index"],
-        "min_alt": np.rad2deg(clipped(float(mc["alt_range"][0]))),
-        "max_alt": np.rad2deg(clipped(float(mc["alt_range"][1]))),
-        "min_az": np.rad2deg(float(mc["az_range"][0])),
-        "max_az": np.rad2deg(float(mc["az_range"][1])),
+        "min_alt": altitude_of(mc["alt_range"][0]),
+        "max_alt": altitude_of(mc["alt_range"][1]),
+        "min_az": azimuth_of(mc["az_range"][0]),
+        "max_az": azimuth_of(mc["az_range"][1]),
         "min_viewcone_radius": mc["viewcone"][0],
         "max_viewcone_radius": mc["viewcone"][1],
         "min_scatter_range": mc["core_range"][0],

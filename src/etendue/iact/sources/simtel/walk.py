@@ -66,10 +66,13 @@ class ObjectWalk:
         The file.
     note : callable, optional
         See `stream.pieces`.
+    every : bool
+        Whether to give all simulated events; else, of those in a row, the last one with their number.
     """
 
     path: str
     note: Note = ignore
+    every: bool = False
 
     def __iter__(self) -> Iterator[Object | Damage]:
         self._pieces = pieces(self.path, self.note)
@@ -77,10 +80,10 @@ class ObjectWalk:
         self._ended = False
         self._buffer, self._at, self._offset = b"", 0, 0
         self.data = np.frombuffer(self._buffer, dtype=np.uint8)
-        rows = np.empty((1024, 7), dtype=np.int64)
+        rows = np.empty((1024, 8), dtype=np.int64)
         lost = False
         while True:
-            n, self._at, reason = find_objects(self.data, self._at, self._ended, rows)
+            n, self._at, reason = find_objects(self.data, self._at, self._ended, self.every, rows)
             data, offset = self.data, self._offset
             for row in rows[:n].tolist():
                 yield _object(data, offset, row)
@@ -133,7 +136,7 @@ class ObjectWalk:
         at = self._at + distance
         if at + 20 > len(self._buffer):
             return None
-        row = np.empty(7, dtype=np.int64)
+        row = np.ones(8, dtype=np.int64)
         parse_header(self.data, at + 4, row)
         row[6] = at
         return row.tolist()
@@ -204,5 +207,5 @@ class ObjectWalk:
 
 
 def _object(data: np.ndarray, offset: int, row: list[int]) -> Object:
-    kind, version, ident, holds, start, stop, marker = row
-    return Object(data, offset + marker, kind, version, ident, holds, start, stop, offset + stop)
+    kind, version, ident, holds, start, stop, marker, count = row
+    return Object(data, offset + marker, kind, version, ident, holds, start, stop, offset + stop, count)
