@@ -14,7 +14,8 @@ from pathlib import Path
 import icechunk
 import numpy as np
 from zarr.core.buffer import default_buffer_prototype
-from zarr.core.sync import sync
+
+from etendue.store.forked import answer
 
 #: Raw bytes from which on a chunk is fetched by itself.
 LARGE = 128 << 10
@@ -70,7 +71,7 @@ class ChunkFiles:
                 places |= {n: place for n, of, *place in found if of == native}
             return places
 
-        return sync(find())
+        return answer(find())
 
 
 def get_each(store: icechunk.IcechunkStore, keys: Sequence[str]) -> list[Fetched]:
@@ -82,7 +83,7 @@ def get_each(store: icechunk.IcechunkStore, keys: Sequence[str]) -> list[Fetched
 
     return [
         value if value is None or isinstance(value, BaseException) else value.as_numpy_array()
-        for value in sync(get_all())
+        for value in answer(get_all())
     ]
 
 
@@ -93,6 +94,6 @@ def get_together(store: icechunk.IcechunkStore, keys: Sequence[str]) -> list[Fet
         return await store.get_partial_values(default_buffer_prototype(), [(key, None) for key in keys])
 
     try:
-        return [value.as_numpy_array() for value in sync(get_all())]
+        return [value.as_numpy_array() for value in answer(get_all())]
     except (icechunk.IcechunkError, TypeError):  # fails as a whole; so ask which it was
         return get_each(store, keys)

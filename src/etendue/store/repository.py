@@ -14,10 +14,10 @@ from pathlib import Path
 import icechunk
 import numpy as np
 from zarr.core.buffer import default_buffer_prototype
-from zarr.core.sync import sync
 
 from etendue.store import durable
 from etendue.store.ending import await_answers
+from etendue.store.forked import answer, refuse_forked
 from etendue.store.paths import StoreError, is_local
 
 atexit.register(await_answers)
@@ -106,6 +106,7 @@ def exists(path: str) -> bool:
 
 def _whole[Answer](path: str, ask: Callable[[], Answer]) -> Answer:
     """Ask something of a repository, and again once it is mended if a power failure has torn it."""
+    refuse_forked()
     try:
         return ask()
     except (icechunk.FormatError, icechunk.StorageError):
@@ -123,7 +124,7 @@ def set_keys(store: icechunk.IcechunkStore, values: Mapping[str, bytes]) -> None
     async def set_all() -> None:
         await asyncio.gather(*(store.set(key, buffer.from_bytes(value)) for key, value in values.items()))
 
-    sync(set_all())
+    answer(set_all())
 
 
 def delete_keys(store: icechunk.IcechunkStore, keys: Iterable[str]) -> None:
@@ -132,12 +133,12 @@ def delete_keys(store: icechunk.IcechunkStore, keys: Iterable[str]) -> None:
     async def delete_all() -> None:
         await asyncio.gather(*map(store.delete, keys))
 
-    sync(delete_all())
+    answer(delete_all())
 
 
 def delete_group(store: icechunk.IcechunkStore, path: str) -> None:
     """Delete an array or a group with all that is in it."""
-    sync(store.delete_dir(path))
+    answer(store.delete_dir(path))
 
 
 def chunk_numbers(store: icechunk.IcechunkStore, arrays: Iterable[str]) -> dict[str, np.ndarray]:
@@ -151,7 +152,7 @@ def chunk_numbers(store: icechunk.IcechunkStore, arrays: Iterable[str]) -> dict[
         names = list(arrays)
         return dict(zip(names, await asyncio.gather(*map(list_one, names)), strict=True))
 
-    return sync(list_all())
+    return answer(list_all())
 
 
 def _storage(path: str) -> icechunk.Storage:

@@ -1,0 +1,67 @@
+"""Icechunk after a fork: refused at once, as it would wait for ever.
+
+Icechunk works in threads of its own, which it starts when it is first asked something, once a process. A
+forked child gets the memory of its parent but none of the threads, and they cannot be started again
+(https://github.com/tokio-rs/tokio/issues/4301): opening anew does not help. A child whose parent had not
+asked yet is a process like others.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Coroutine
+from threading import Lock
+from typing import Any
+
+from zarr.core.sync import sync
+
+#: The process that has asked Icechunk something first; a child inherits it.
+_asker: int | None = None
+
+
+class ForkedError(RuntimeError):
+    """A store is used in a forked process, where Icechunk cannot answer; says what to do instead."""
+
+
+def refuse_forked() -> None:
+    """To be called before Icechunk is asked anything.
+
+    Raises
+    ------
+    ForkedError
+        If this process was forked after its parent had asked.
+    """
+    global _asker
+    if _asker is None:
+        _asker = os.getpid()
+    elif _asker != os.getpid():
+        raise ForkedError(
+            f"process {os.getpid()} was forked from process {_asker} after that had used a store: Icechunk's "
+            "threads are not in it, and reading would wait for ever. Start processes afresh: "
+            "multiprocessing.get_context('forkserver') or ('spawn'), "
+            "ProcessPoolExecutor(mp_context=...), PyTorch's DataLoader(multiprocessing_context='spawn'); "
+            "trees that were loaded before can be handed to them"
+        )
+
+
+def answer[Answer](question: Coroutine[Any, Any, Answer]) -> Answer:
+    """What comes of asking a store something; errors as `refuse_forked`."""
+    try:
+        refuse_forked()
+    except ForkedError:
+        question.close()
+        raise
+    return sync(question)
+
+
+def _drop_dead_threads() -> None:
+    """Let Dask start threads anew in a child: a pool of threads that are not there takes work for ever."""
+    threaded = sys.modules.get("dask.threaded")
+    if threaded is not None:
+        threaded.default_pool, threaded.pools_lock = None, Lock()
+        threaded.pools.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_drop_dead_threads)

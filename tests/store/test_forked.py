@@ -1,0 +1,29 @@
+"""Reading after a fork, with real ones: at once an answer, or what to do."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from .events import cut, make_events, write_events
+
+SCRIPT = Path(__file__).with_name("forking.py")
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+def test_a_forked_child_is_told_at_once_and_a_fresh_one_reads(tmp_path):
+    events = make_events(60)
+    write_events(tmp_path / "s.etendue", "p", cut(events, [0, 30, 60]))
+    ended = subprocess.run(
+        [sys.executable, SCRIPT, tmp_path / "s.etendue"], capture_output=True, text=True, timeout=120
+    )
+    assert ended.returncode == 0, ended.stderr
+    before, here, anew, inherited, pool, fresh = ended.stdout.splitlines()
+    expected = np.float64(events["hits"]["charge"].mean())
+    np.testing.assert_allclose([float(v) for v in (before, here, fresh)], expected, rtol=1e-6)
+    for said in (anew, inherited, pool):
+        assert said.startswith("refused: process ")
+        assert "multiprocessing_context='spawn'" in said
