@@ -51,15 +51,28 @@ def test_numbers_of_processes_do_not_count(site, inputs, forge, undisturbed, tmp
     assert_same(store, undisturbed)
 
 
+def test_a_living_driver_is_taken_over(site, inputs, forge, undisturbed, tmp_path):
+    """It commits no more, and the other goes on with what it has committed."""
+    store, output = tmp_path / "s.etendue", tmp_path / "output.txt"
+    first = start(site, command(site, inputs, store), output, **{PACE: "0.2"})
+    wait_for(store / "chunks", first)
+    forge.succeeds(*command(site, inputs, store, "--take-over"))
+    assert first.wait(60) == 1
+    said = output.read_text()
+    assert f"{store} was taken over by process " in said or "has taken up pass 'p'" in said
+    assert "Traceback" not in said
+    assert_same(store, undisturbed)
+
+
 def test_a_lock_of_another_host_is_respected(site, inputs, forge, undisturbed, tmp_path):
-    """Nobody can tell from here whether its process lives, so somebody has to say."""
+    """Nobody can tell from here whether its process lives, until its lease has ended."""
     store, lock = tmp_path / "s.etendue", Path(f"{tmp_path / 's.etendue'}.lock")
     lock.write_text(json.dumps({"host": "node17", "pid": 4711, "since": "2026-01-01T00:00:00+00:00"}))
     ended = forge(*command(site, inputs, store))
     assert ended.code == 1
     assert "process 4711 on node17 (since 2026-01-01" in ended.output
     assert f"if it no longer runs there, remove {lock}" in ended.output
-    lock.unlink()
+    os.utime(lock, (0, 0))
     forge.succeeds(*command(site, inputs, store))
     assert tags(store) == ["p"]
     assert_same(store, undisturbed)

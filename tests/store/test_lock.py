@@ -3,19 +3,98 @@
 import errno
 import json
 import os
+import signal
+import socket
+import subprocess
+import sys
+import time
 
 import pytest
 
+from etendue.store import lock as locks
+from etendue.store import passes
 from etendue.store.lock import StoreLock, StoreLockedError
 
+from .events import begin, cut, make_events
 
-def test_lock_of_another_host_is_not_taken_over(tmp_path):
+
+ELSEWHERE = {"host": "far.away", "pid": 7, "since": "2026-01-01", "user": "anne"}
+
+
+def silent_for(path, seconds):
+    """Let the last sign of life of a lock's holder be so long ago."""
+    now = os.stat(path).st_mtime
+    os.utime(path, (now - seconds, now - seconds))
+
+
+def test_lock_of_another_host_is_not_taken_over(tmp_path, monkeypatch):
     lock = tmp_path / "s.lock"
-    lock.write_text(json.dumps({"host": "far.away", "pid": 7, "since": "2026-01-01"}))
-    with pytest.raises(StoreLockedError, match=r"process 7 on far.away .*remove .*s\.lock"):
+    lock.write_text(json.dumps(ELSEWHERE))
+    told = (
+        r"process 7 on far.away \(since 2026-01-01, user anne\).*remove .*s\.lock.* after 90 s.*--take-over"
+    )
+    with pytest.raises(StoreLockedError, match=told):
         StoreLock(tmp_path / "s")
+    silent_for(lock, locks.LEASE - 10)
+    with monkeypatch.context() as patch:
+        patch.setattr(locks, "time", lambda: time.time() + 60)  # it is the file system's clock that counts
+        with pytest.raises(StoreLockedError):
+            StoreLock(tmp_path / "s")
+    silent_for(lock, locks.LEASE + 10)
+    StoreLock(tmp_path / "s").release()
     lock.write_text("{")  # killed while writing
     StoreLock(tmp_path / "s").release()
+
+
+def test_host_of_the_same_name_under_another_kernel(tmp_path):
+    """As of a container that was started again on another node."""
+    lock = tmp_path / "s.lock"
+    lock.write_text(json.dumps({**ELSEWHERE, "host": socket.gethostname(), "boot": "another"}))
+    with pytest.raises(StoreLockedError):
+        StoreLock(tmp_path / "s")
+    lock.write_text(json.dumps({**ELSEWHERE, "boot": locks._boot()}))  # a dead container of this host
+    StoreLock(tmp_path / "s").release()
+
+
+def test_a_living_holder_renews_its_lease(tmp_path, monkeypatch):
+    monkeypatch.setattr(locks, "RENEWAL", 0.05)
+    lock = StoreLock(tmp_path / "s")
+    silent_for(lock.path, 3600)
+    deadline = time.monotonic() + 10
+    while lock.path.stat().st_mtime < time.time() - 600:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    lock.release()
+
+
+def test_who_was_taken_over_commits_no_more(tmp_path):
+    partitions = cut(make_events(60), [0, 30, 60])
+    first = begin(tmp_path / "s", "p", partitions)
+    second = StoreLock(tmp_path / "s", take_over=True)
+    with pytest.raises(
+        StoreLockedError, match=f"was taken over by process {os.getpid()} on .*this run stops"
+    ):
+        first.publish({})
+    first.suspend()  # gives up its claim, and not the other's
+    second.check()
+    assert not passes(str(tmp_path / "s"))
+    second.release()
+    assert not list(tmp_path.glob("*.lock"))
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+def test_a_forked_child_does_not_keep_the_lock_of_its_dead_parent(tmp_path):
+    script = (
+        "import os, sys, time\nfrom etendue.store.lock import StoreLock\nlock = StoreLock(sys.argv[1])\n"
+        "child = os.fork()\nif child == 0: time.sleep(60)\nprint(child, flush=True)\nos.kill(os.getpid(), 9)"
+    )
+    ended = subprocess.Popen([sys.executable, "-c", script, tmp_path / "s"], stdout=subprocess.PIPE)
+    child = int(ended.stdout.readline())
+    ended.wait()
+    try:
+        StoreLock(tmp_path / "s").release()
+    finally:
+        os.kill(child, signal.SIGKILL)
 
 
 def test_lock_within_one_process(tmp_path):

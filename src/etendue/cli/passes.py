@@ -175,8 +175,9 @@ def _change(a: float, b: float, form: str) -> str:
 @click.option(
     "--abandoned", is_flag=True, help="Also drop unfinished passes, instead of keeping them to go on."
 )
+@click.option("--take-over", is_flag=True, help="Take the store from a process that writes into it, or died.")
 @click.option("--dry-run", is_flag=True, help="Only say what would be dropped.")
-def gc(store: str, older_than: timedelta | None, abandoned: bool, dry_run: bool) -> None:
+def gc(store: str, older_than: timedelta | None, abandoned: bool, take_over: bool, dry_run: bool) -> None:
     r"""Drop files that no pass and no unfinished pass reaches: what killed runs have left.
 
     Published passes and their revisions stay. It takes the store's lock, so no run can be writing.
@@ -189,7 +190,9 @@ def gc(store: str, older_than: timedelta | None, abandoned: bool, dry_run: bool)
 
     from etendue.store.collect import collect_garbage
 
-    found = collect_garbage(store, older_than=older_than, abandoned=abandoned, dry_run=dry_run)
+    found = collect_garbage(
+        store, older_than=older_than, abandoned=abandoned, dry_run=dry_run, take_over=take_over
+    )
     verb = "would drop" if dry_run else "dropped"
     click.echo(
         f"{verb} {decimal(found.n_bytes)} ({found.n_bytes:,} bytes): {found.chunks:,} chunk files and "

@@ -79,6 +79,7 @@ def _flow(pipeline: str, files: tuple[str, ...], write: tuple[str, ...], **optio
 @click.option("--fresh", is_flag=True, help="Drop what an interrupted run of this pass has done; begin anew.")
 @click.option("--retry-failed", is_flag=True, help="Read again the inputs that could not be read.")
 @click.option("--repair", is_flag=True, help="Verify the pass and make damaged partitions anew.")
+@click.option("--take-over", is_flag=True, help="Take the store from a process that writes into it, or died.")
 @click.option("--quiet", is_flag=True, help="No progress and no summary.")
 def run(
     pipeline: str,
@@ -92,6 +93,7 @@ def run(
     fresh: bool,
     retry_failed: bool,
     repair: bool,
+    take_over: bool,
     quiet: bool,
     **options: Any,
 ) -> None:
@@ -111,11 +113,11 @@ def run(
     etendue run mine.toml crab.etendue@2026.1 --into crab.etendue --pass 2026.2 --workers 4
     """
     flow = _flow(pipeline, files, **options)
-    how = {"fresh": fresh, "retry_failed": retry_failed, "repair": repair, "quiet": quiet or None}
+    how = {"fresh": fresh, "retry_failed": retry_failed, "repair": repair, "take_over": take_over}
     place = {"jobs": jobs, "credentials": credentials, "insecure": insecure}
     try:
         with client_at(where, workers=options["workers"], **place) as client:
-            summary = flow.write(store, tag, client=client, **how)
+            summary = flow.write(store, tag, client=client, quiet=quiet or None, **how)
     except KeyboardInterrupt:
         click.echo("etendue: interrupted; the same command goes on where it was", err=True)
         raise SystemExit(EXIT_INTERRUPTED) from None

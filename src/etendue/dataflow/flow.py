@@ -134,6 +134,7 @@ class Flow:
         fresh: bool = False,
         retry_failed: bool = False,
         repair: bool = False,
+        take_over: bool = False,
         quiet: bool | None = None,
     ) -> Summary:
         """Write a pass: run the pipeline over all inputs and publish the result at once.
@@ -159,6 +160,8 @@ class Flow:
             Whether to read again the inputs in the table ``failures`` of the pass.
         repair : bool
             Whether to verify the pass first and, if it is damaged, to make what is damaged anew.
+        take_over : bool
+            Whether to take the store from another process that is writing into it, which then stops.
         quiet : bool, optional
             Whether to show no progress; by default if standard error is not a terminal.
 
@@ -179,7 +182,7 @@ class Flow:
         from etendue.dataflow.passes import Options, write_pass
 
         where = {"client": client, "executor": executor}
-        options = Options(dict(histograms or {}), fresh, retry_failed, repair, quiet, where)
+        options = Options(dict(histograms or {}), fresh, retry_failed, repair, quiet, where, take_over)
         return write_pass(self, str(store), tag, options)
 
     def collect(

@@ -44,7 +44,7 @@ class Options:
     ----------
     requests : mapping of str to Request
         Histograms to fill.
-    fresh, retry_failed, repair : bool
+    fresh, retry_failed, repair, take_over : bool
         See `Flow.write`.
     quiet : bool, optional
         Whether to show no progress.
@@ -58,6 +58,7 @@ class Options:
     repair: bool = False
     quiet: bool | None = None
     where: Mapping[str, Any] | None = None
+    take_over: bool = False
 
     @property
     def also_read(self) -> list[str]:
@@ -74,7 +75,9 @@ def write_pass(flow: Flow, store: str, name: str, options: Options) -> Summary:
     from etendue.store.tags import check_name
 
     check_name(name)
-    with held(store, None) as lock:  # before anything is scanned, so that a second driver stops at once
+    with held(
+        store, None, take_over=options.take_over
+    ) as lock:  # before anything is scanned, so that a second driver stops at once
         try:
             summary = _write(flow, store, name, options, lock, look=flow.on_error == "raise")
         except UnforeseenError as error:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import icechunk
 
 from etendue.store.durable import sync
-from etendue.store.lock import StoreLock
+from etendue.store.lock import held
 from etendue.store.paths import is_local, locate
 from etendue.store.repository import open_repository
 from etendue.store.tags import drop_unfinished, unfinished, working_branch
@@ -43,7 +43,12 @@ class Collected:
 
 
 def collect_garbage(
-    path: str, *, older_than: timedelta | None = None, abandoned: bool = False, dry_run: bool = False
+    path: str,
+    *,
+    older_than: timedelta | None = None,
+    abandoned: bool = False,
+    dry_run: bool = False,
+    take_over: bool = False,
 ) -> Collected:
     """Drop the files that no pass and no unfinished pass reaches.
 
@@ -61,6 +66,8 @@ def collect_garbage(
         to be taken up again.
     dry_run : bool
         Whether only to say what would be dropped.
+    take_over : bool
+        Whether to take the store from another process that is writing into it, which then stops.
 
     Raises
     ------
@@ -74,16 +81,16 @@ def collect_garbage(
     if older_than is None:
         older_than = timedelta(0) if is_local(base) else REMOTE_AGE
     limit = datetime.now(UTC) - older_than
-    lock = StoreLock(base) if is_local(base) else None
-    try:
+    with held(base, None, take_over=take_over) as lock:
         names = _unfinished(repository)
         dropped = [name for name in names if abandoned and _is_old(repository, base, name, limit, dry_run)]
         if not dry_run:
             for name in dropped:
                 drop_unfinished(repository, name)
         sync(base)  # or a power failure could bring back what refers to files that are gone
+        if lock:
+            lock.check()
         found = repository.garbage_collect(limit, dry_run=dry_run)
-    finally:
         if lock:
             lock.release()
     return Collected(

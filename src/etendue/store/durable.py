@@ -88,11 +88,36 @@ def mend(store: str) -> None:
             return  # somebody else was first
         for before in sorted(Path(store, "overwritten").glob("repo.*"), key=_age):
             if _is_whole(before.read_bytes()):
-                link = path.with_name(f"repo.{os.getpid()}")
-                link.hardlink_to(before)
-                link.rename(path)
+                new = path.with_name(f"repo.{os.getpid()}")
+                try:
+                    new.hardlink_to(before)
+                except PermissionError:  # of another user's file, which many systems do not link
+                    _copy(before, new)
+                new.rename(path)
                 log.warning("%s was torn, as by a power failure; what it was before is brought back", path)
                 return
+
+
+def own(store: str) -> None:
+    """Make the ``repo`` of a store this user's own if another's, who lets nobody write it, made it last.
+
+    To be called under the store's lock, by who may write into the folder. Icechunk keeps what the file was
+    before by a link to it, and Linux links no file of another that may not be written
+    (``fs.protected_hardlinks``).
+    """
+    path = Path(store, "repo")
+    if path.is_file() and not os.access(path, os.W_OK):
+        new = path.with_name(f"repo.{os.getpid()}")
+        _copy(path, new)
+        new.rename(path)
+
+
+def _copy(file: Path, to: Path) -> None:
+    """Copy a file onto the disk."""
+    with open(to, "wb") as new:
+        new.write(file.read_bytes())
+        new.flush()
+        os.fsync(new.fileno())
 
 
 def _age(before: Path) -> tuple[int, int]:

@@ -368,6 +368,8 @@ class PassWriter:
         ------
         StoreError
             If another process has committed to this pass meanwhile.
+        StoreLockedError
+            If another process has taken over the store.
         """
         if not self._entry:
             return
@@ -384,6 +386,7 @@ class PassWriter:
             self._chunks = []
 
     def _commit(self, message: str) -> str:
+        self._check_lock()
         try:
             snapshot = durable.commit(self._repository, self._session, self._path, message)
         except icechunk.ConflictError:
@@ -393,6 +396,10 @@ class PassWriter:
         self._session = self._repository.writable_session(self._branch)
         self._committed = monotonic()
         return snapshot
+
+    def _check_lock(self) -> None:
+        if self._lock:
+            self._lock.check()
 
     def publish(self, attributes: Mapping[str, Any]) -> str:
         """Make the pass visible: true grids, attributes, one commit, a tag; ``main`` is set to it.
@@ -424,6 +431,7 @@ class PassWriter:
         self._write_root(complete=True, ledger_checksums=checksums, metadata_checksums=metadata)
         journal.end(self._session.store)
         snapshot = self._commit(f"pass {self.name}: {self._summary()}")
+        self._check_lock()
         self.tag = show(self._repository, self._path, self.name)
         self._close()
         return snapshot

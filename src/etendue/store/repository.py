@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
+from stat import S_IRWXG, S_ISGID, S_IWGRP
 
 import icechunk
 import numpy as np
@@ -19,6 +20,7 @@ from etendue.store import durable
 from etendue.store.ending import await_answers
 from etendue.store.forked import answer, refuse_forked
 from etendue.store.paths import StoreError, is_local
+from etendue.store.places import unwritable
 
 atexit.register(await_answers)
 if "ICECHUNK_LOG" not in os.environ:
@@ -33,6 +35,10 @@ _MANIFEST_CHUNKS = 2_000
 #: nodes of snapshots. It should hold what 250 columns need; by default Icechunk keeps 15 million of them,
 #: which a pass of 60 columns fills with what its first 100 commits have left.
 _CACHED_CHUNKS, _CACHED_NODES = 500_000, 5_000
+
+
+#: The folders of a store, which Icechunk makes when it first writes into them.
+_FOLDERS = ("chunks", "manifests", "overwritten", "snapshots", "transactions")
 
 
 def open_repository(path: str) -> icechunk.Repository:
@@ -70,7 +76,10 @@ def _create_beside(path: Path) -> None:
     """Make a repository in a directory beside its place, so that it is there in one step, whole."""
     new = path.with_name(f"{path.name}.new")
     shutil.rmtree(new, ignore_errors=True)  # of a run that was cut short
+    with unwritable(path, new):
+        new.mkdir()
     icechunk.Repository.create(_storage(str(new)), config=_config())
+    _open_to_group(new)
     durable.sync(str(new))
     try:
         new.rename(path)
@@ -80,6 +89,18 @@ def _create_beside(path: Path) -> None:
             f"no store can be made at {path} ({error.strerror}): give a path at which nothing is, or an "
             "empty directory"
         ) from None
+
+
+def _open_to_group(new: Path) -> None:
+    """Let the group of a shared folder write into a new store, whatever the umask: files never change.
+
+    A folder is shared if its group may write into it and what is made in it is of the same group (setgid).
+    """
+    mode = new.parent.stat().st_mode
+    if mode & S_ISGID and mode & S_IWGRP:
+        for folder in (new, *(new / name for name in _FOLDERS)):
+            folder.mkdir(exist_ok=True)
+            folder.chmod(folder.stat().st_mode | mode & (S_ISGID | S_IRWXG))
 
 
 def _config() -> icechunk.RepositoryConfig:
