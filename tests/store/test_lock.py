@@ -17,7 +17,6 @@ from etendue.store.lock import StoreLock, StoreLockedError
 
 from .events import begin, cut, make_events
 
-
 ELSEWHERE = {"host": "far.away", "pid": 7, "since": "2026-01-01", "user": "anne"}
 
 

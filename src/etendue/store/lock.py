@@ -124,8 +124,8 @@ class StoreLock:
         """
         if not self._is_current(self._file):
             raise StoreLockedError(
-                f"{self._store} was taken over by {_told(_read_holder(self.path))}; this run stops, and what it "
-                "has committed counts"
+                f"{self._store} was taken over by {_told(_read_holder(self.path))}; this run stops, and what "
+                "it has committed counts"
             )
 
     def renew(self) -> bool:
@@ -161,7 +161,7 @@ class StoreLock:
                     os.close(file)
 
     def _open(self) -> tuple[int, bool]:
-        """The lock's file, and whether it is open for writing; -1 if it is another's who lets nobody read it."""
+        """The lock's file, and whether it is open for writing; -1 if its owner lets nobody read it."""
         mode = os.stat(self.path.parent).st_mode & 0o666 | 0o600
         try:
             file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, mode)
@@ -213,7 +213,8 @@ class StoreLock:
         else:
             remedy = f"wait for it to end or, if it no longer runs there, remove {self.path}"
             remedy += f"; without a sign of life from it the store is free after {LEASE} s"
-        return f"{self._store} is being written by {_told(holder)}; {remedy}; --take-over (take_over=True) stops it"
+        remedy += "; --take-over (take_over=True) stops it"
+        return f"{self._store} is being written by {_told(holder)}; {remedy}"
 
 
 #: The claims of this process.
