@@ -30,7 +30,9 @@ def script(tmp_path, credentials):
             "walltime": "2h",
             "account": "cta",
         }
-        with jobs.make_cluster(PROFILES[kind](**facts | changes), credentials) as cluster:
+        profile = PROFILES[kind](**facts | changes)
+        variables = jobs.private_environment(profile) if profile.environment else None
+        with jobs.make_cluster(profile, credentials, variables) as cluster:
             return cluster.job_script()
 
     return make
@@ -116,6 +118,17 @@ def test_the_head_of_a_job_runs_and_leaves_nothing(kind, script, tmp_path):
     assert made["MODULE"] == "loaded"
     assert made["NUMBA_CACHE_DIR"].startswith(f"{tmp_path}/etendue.")
     assert not list(tmp_path.glob("etendue.*"))
+
+
+@pytest.mark.parametrize("kind", PROFILES)
+def test_what_a_profile_puts_into_the_environment_is_seen_by_its_owner_only(kind, script, tmp_path):
+    """Batch systems show scripts to everybody: `scontrol write batch_script`, `qstat -f`, condor_q -long."""
+    text = script(kind, environment={"AWS_SECRET_ACCESS_KEY": "wJalrXUtnFEMI", "SITE": "dc1"})
+    assert "wJalrXUtnFEMI" not in text
+    (file,) = tmp_path.glob("environment-*.sh")
+    assert str(file) in text
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert 'export AWS_SECRET_ACCESS_KEY="wJalrXUtnFEMI"' in file.read_text().splitlines()
 
 
 def test_containers_can_be_the_python_of_a_job(script):

@@ -52,6 +52,27 @@ def test_credentials_reach_the_pods_and_nobody_else_in_them(made):
         assert pod["securityContext"]["runAsNonRoot"]
 
 
+@pytest.mark.parametrize("security", [None, temporary_security()])
+def test_the_environment_of_a_profile_is_in_the_secret_only(security):
+    profile = KubernetesProfile(
+        environment={"AWS_SECRET_ACCESS_KEY": "wJalrXUtnFEMI", "OMP_NUM_THREADS": "2"}
+    )
+    secret, cluster = manifests(profile, "night", security)
+    assert "wJalrXUtnFEMI" not in str(cluster)
+    for role in ("scheduler", "worker"):
+        variables = container(cluster, role)["env"]
+        names = [v["name"] for v in variables]
+        assert len(names) == len(set(names))
+        found = {v["name"]: v["valueFrom"]["secretKeyRef"] for v in variables if "valueFrom" in v}
+        told = {name: secret["stringData"][place["key"]] for name, place in found.items()}
+        assert told == profile.environment
+        assert {place["name"] for place in found.values()} == {secret["metadata"]["name"]}
+        (volume,) = (
+            v["secret"] for v in cluster["spec"][role]["spec"]["volumes"] if v["name"] == "credentials"
+        )
+        assert {item["path"] for item in volume["items"]} == {"ca.pem", "cert.pem", "key.pem"}
+
+
 def test_sizes(made):
     worker = container(made[1], "worker")
     assert made[1]["spec"]["worker"]["replicas"] == 3

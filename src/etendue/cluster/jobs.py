@@ -9,13 +9,16 @@ from __future__ import annotations
 import getpass
 import logging
 import re
+import shlex
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
+from tempfile import mkstemp
 from threading import Event, Thread
 from typing import TYPE_CHECKING, Any
 
@@ -76,7 +79,11 @@ def connect_jobs(profile: JobProfile, insecure: bool) -> Client:
         if not insecure:
             credentials = temporary_credentials(profile.shared)
             stack.callback(shutil.rmtree, credentials, ignore_errors=True)
-        cluster = stack.enter_context(make_cluster(profile, credentials))
+        variables = None
+        if profile.environment:
+            variables = private_environment(profile)
+            stack.callback(variables.unlink, missing_ok=True)
+        cluster = stack.enter_context(make_cluster(profile, credentials, variables))
         keeper = Keeper(cluster, profile)
         stack.callback(keeper.stop)
         submit(cluster, 1)  # alone, so that a refusal is told once
@@ -95,7 +102,9 @@ def connect_jobs(profile: JobProfile, insecure: bool) -> Client:
         return client
 
 
-def make_cluster(profile: JobProfile, credentials: Path | None, **options: Any) -> JobQueueCluster:
+def make_cluster(
+    profile: JobProfile, credentials: Path | None, variables: Path | None = None, **options: Any
+) -> JobQueueCluster:
     """The cluster of a profile, without jobs yet.
 
     Parameters
@@ -104,6 +113,8 @@ def make_cluster(profile: JobProfile, credentials: Path | None, **options: Any) 
         What the site wants.
     credentials : path or None
         Folder of credentials that the nodes see; None for a scheduler without encryption.
+    variables : path, optional
+        File of `private_environment`, which each job reads.
     **options
         Of the class of dask-jobqueue, beside those of the profile.
     """
@@ -132,7 +143,7 @@ def make_cluster(profile: JobProfile, credentials: Path | None, **options: Any) 
             f"--lifetime={profile.lifetime_seconds}s",
             f"--lifetime-stagger={profile.stagger_seconds}s",
         ],
-        job_script_prologue=prologue(profile),
+        job_script_prologue=prologue(profile, variables),
         **_of_the_system(profile),
         **options,
     )
@@ -177,24 +188,40 @@ def submit(cluster: JobQueueCluster, n_jobs: int) -> None:
         raise ClusterError(f"the batch system refuses the job: {said}") from None
 
 
-def prologue(profile: JobProfile) -> list[str]:
+def prologue(profile: JobProfile, variables: Path | None = None) -> list[str]:
     """Commands of a job before its worker: scratch that goes with the job, environment, the site's own."""
     return [
         f"export ETENDUE_SCRATCH=$(mktemp -d {_quoted(profile.local_directory + '/etendue.XXXXXXXX')})",
         "trap 'rm -rf \"$ETENDUE_SCRATCH\"' EXIT",
-        *(f"export {name}={_quoted(value)}" for name, value in environment(profile).items()),
+        *_exports(environment(profile)),
+        *([f". {shlex.quote(str(variables))} || exit 1"] if variables else []),
         *profile.prologue,
     ]
 
 
 def environment(profile: JobProfile) -> dict[str, str]:
-    """Environment of the workers: ours, caches in scratch, Dask's settings, the site's own."""
+    """What everybody may see of the workers' environment: ours, caches in scratch, Dask's settings."""
     return (
         ENVIRONMENT
         | {"NUMBA_CACHE_DIR": "$ETENDUE_SCRATCH/numba"}
         | {variable(key): str(value) for key, value in profile.settings.items()}
-        | profile.environment
     )
+
+
+def private_environment(profile: JobProfile) -> Path:
+    """Write the profile's own environment into a file that only its owner can read; the caller removes it.
+
+    It may hold keys, and batch systems show scripts of jobs to everybody and keep them.
+    """
+    profile.shared.mkdir(parents=True, exist_ok=True, mode=0o700)
+    descriptor, path = mkstemp(prefix="environment-", suffix=".sh", dir=profile.shared)  # mode 0600
+    with open(descriptor, "w") as file:
+        file.write("\n".join([*_exports(profile.environment), ""]))
+    return Path(path)
+
+
+def _exports(variables: Mapping[str, str]) -> list[str]:
+    return [f"export {name}={_quoted(value)}" for name, value in variables.items()]
 
 
 def _quoted(value: str) -> str:

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 PORT = 8786
 #: Where pods see the credentials.
 CREDENTIALS = "/etc/etendue/credentials"
+#: What the keys of environment variables begin with in the Secret.
+VARIABLE = "environment."
 #: Seconds within which the scheduler's pod has to be there.
 TIMEOUT = 600
 #: The user and group of the image (see cluster/Dockerfile).
@@ -41,7 +43,7 @@ def connect_pods(profile: KubernetesProfile, insecure: bool) -> Client:
     with ExitStack() as stack:
         secret, cluster = manifests(profile, name, security)
         kinds = {"Secret": Secret, "DaskCluster": new_class("DaskCluster", cluster["apiVersion"])}
-        for manifest in (secret, cluster) if security else (cluster,):
+        for manifest in (secret, cluster) if secret["stringData"] else (cluster,):
             thing = kinds[manifest["kind"]](manifest, namespace=profile.namespace)
             thing.create()
             stack.callback(thing.delete)
@@ -78,7 +80,7 @@ def _scheduler_pod(kr8s: Any, profile: KubernetesProfile, name: str) -> Any:
 
 
 def manifests(profile: KubernetesProfile, name: str, security: Security | None) -> tuple[dict, dict]:
-    """The Secret with the credentials, and the DaskCluster.
+    """The Secret with the credentials and the site's own environment, and the DaskCluster.
 
     Parameters
     ----------
@@ -87,19 +89,18 @@ def manifests(profile: KubernetesProfile, name: str, security: Security | None) 
     name : str
         Of the cluster.
     security : Security or None
-        Credentials in memory; None for a scheduler without encryption, and then the Secret is empty.
+        Credentials in memory; None for a scheduler without encryption.
     """
-    texts = (
-        (security.tls_ca_file, security.tls_client_cert, security.tls_client_key)
-        if security
-        else ("", "", "")
-    )
+    credentials = {}
+    if security:
+        texts = (security.tls_ca_file, security.tls_client_cert, security.tls_client_key)
+        credentials = dict(zip(FILES, texts, strict=True))
     secret = {
         "apiVersion": "v1",
         "kind": "Secret",
         "metadata": {"name": f"{name}-credentials"},
         "type": "Opaque",
-        "stringData": dict(zip(FILES, texts, strict=True)),
+        "stringData": credentials | {VARIABLE + key: value for key, value in profile.environment.items()},
     }
     protocol = "tls" if security else "tcp"
     address = f"{protocol}://{name}-scheduler.{profile.namespace}.svc:{PORT}"
@@ -116,15 +117,15 @@ def manifests(profile: KubernetesProfile, name: str, security: Security | None) 
     alive = {"tcpSocket": {"port": "tcp-comm"}, "initialDelaySeconds": 5, "periodSeconds": 10}
     environment = {"DASK_SCHEDULER_ADDRESS": address}  # else the operator sets one without encryption
     environment |= ENVIRONMENT | {"NUMBA_CACHE_DIR": "/scratch/numba"}
-    environment |= {
-        variable(key): str(value) for key, value in profile.settings.items()
-    } | profile.environment
+    environment |= {variable(key): str(value) for key, value in profile.settings.items()}
+    known = {key: {"name": key, "value": value} for key, value in environment.items()}
+    known |= {key: {"name": key, "valueFrom": _secret(name, key)} for key in profile.environment}
     pods = {
         role: {
             "name": role,
             "image": profile.image,
             "args": command,
-            "env": [{"name": key, "value": value} for key, value in environment.items()],
+            "env": [*known.values()],
             "resources": {"requests": size, "limits": size},
             "volumeMounts": [
                 {"name": "credentials", "mountPath": CREDENTIALS, "readOnly": True},
@@ -154,14 +155,20 @@ def manifests(profile: KubernetesProfile, name: str, security: Security | None) 
     return secret, cluster
 
 
+def _secret(name: str, key: str) -> dict[str, Any]:
+    """Where a pod finds a variable that a description of it does not show."""
+    return {"secretKeyRef": {"name": f"{name}-credentials", "key": VARIABLE + key}}
+
+
 def _pod(name: str, container: dict[str, Any]) -> dict[str, Any]:
     """A pod of one container that runs as nobody special, with its credentials and empty scratch."""
-    credentials = {"secretName": f"{name}-credentials", "defaultMode": 0o440, "optional": True}
+    items = [{"key": file, "path": file} for file in FILES]
+    secret = {"secretName": f"{name}-credentials", "defaultMode": 0o440, "optional": True, "items": items}
     return {
         "containers": [container],
         "securityContext": {"runAsNonRoot": True, "runAsUser": USER, "runAsGroup": USER, "fsGroup": USER},
         "volumes": [
-            {"name": "credentials", "secret": credentials},
+            {"name": "credentials", "secret": secret},
             {"name": "scratch", "emptyDir": {}},
         ],
     }

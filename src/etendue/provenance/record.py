@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 from etendue.dataflow.registry import pipeline_text, stage_reference
 from etendue.dataflow.source import get_source
 from etendue.provenance.checksum import checksums, sha256
+from etendue.provenance.secrets import command_without_secrets
 from etendue.provenance.software import machine, packages, source_revision
 
 if TYPE_CHECKING:
@@ -144,7 +145,7 @@ class Record:
         return {
             "prov:startTime": self.started.isoformat(),
             "prov:endTime": ended.isoformat(),
-            "etendue:command": shlex.join(sys.argv),
+            "etendue:command": shlex.join(command_without_secrets(sys.argv)),
             **{f"etendue:{name}": value for name, value in machine().items()},
             "etendue:wall_seconds": outcome.wall,
             "etendue:cpu_seconds": _json(outcome.seconds),
