@@ -19,6 +19,8 @@ from typing import Literal
 
 import numpy as np
 
+from etendue.reprs import Legible, Section, cut, some_of
+
 Role = Literal["rows", "conditions", "static"]
 Columns = dict[str, np.ndarray]
 
@@ -72,8 +74,8 @@ class Variable:
         return itemsize * int(np.prod([sizes[dim] for dim in self.dims[1:]], dtype=np.int64))
 
 
-@dataclass(frozen=True)
-class Table:
+@dataclass(frozen=True, repr=False)
+class Table(Legible):
     """A table: its row dimension, its columns, and where it stands in the run.
 
     Parameters
@@ -105,6 +107,25 @@ class Table:
     parent: str | None = None
     role: Role = "rows"
     description: str = ""
+
+    def facts(self) -> dict[str, str]:
+        """The table in a few lines, for people."""
+        facts = {
+            "table": f"/{self.name}, one row a {self.dim}" + (f", of /{self.parent}" if self.parent else ""),
+            "about": self.description,
+            "sizes": ", ".join(f"{dim} {size}" for dim, size in self.sizes.items()),
+            "columns": f"{len(self.variables)}: {some_of(self.variables)}",
+        }
+        return {key: value for key, value in facts.items() if value}
+
+    def sections(self) -> Iterator[Section]:
+        """Its columns."""
+        heads = ("column", "dimensions", "dtype", "units", "about")
+        yield (
+            f"/{self.name}",
+            heads,
+            [(v.name, ", ".join(v.dims), v.dtype, v.units, v.description) for v in self.variables.values()],
+        )
 
     def with_variables(self, variables: Iterable[Variable]) -> Table:
         """The same table with more columns (or columns declared anew)."""
@@ -155,8 +176,8 @@ class Table:
             )
 
 
-@dataclass(frozen=True)
-class Schema(Mapping[str, Table]):
+@dataclass(frozen=True, repr=False)
+class Schema(Legible, Mapping[str, Table]):
     """All tables of a run, by name; the first ``rows`` table without a parent is the top."""
 
     tables: Mapping[str, Table]
@@ -169,6 +190,19 @@ class Schema(Mapping[str, Table]):
 
     def __len__(self) -> int:
         return len(self.tables)
+
+    def facts(self) -> dict[str, str]:
+        """The tables in a few lines, for people."""
+        return {
+            f"/{table.name}": f"{len(table.variables)} columns, one row a {table.dim}; "
+            f"{cut(table.description, 60)}"
+            for table in self.values()
+        }
+
+    def sections(self) -> Iterator[Section]:
+        """The columns of each table."""
+        for table in self.values():
+            yield from table.sections()
 
     @property
     def top(self) -> Table:

@@ -58,6 +58,8 @@ def to_xarray(schema: Schema, tables: Mapping[str, Columns]) -> xarray.DataTree:
     """
     import xarray as xr
 
+    from etendue.dataflow.tree import RunTree
+
     nodes = {}
     for name, columns in tables.items():
         table = schema[name]
@@ -67,7 +69,7 @@ def to_xarray(schema: Schema, tables: Mapping[str, Columns]) -> xarray.DataTree:
         }
         about = {"description": table.description} if table.description else {}
         nodes[f"/{name}"] = xr.Dataset(data, attrs=about)
-    return xr.DataTree.from_dict(nodes)
+    return RunTree.from_dict(nodes)
 
 
 def to_pandas(table: Table, columns: Columns) -> pandas.DataFrame:

@@ -20,6 +20,7 @@ from etendue.dataflow.source import OnError, UnforeseenError
 from etendue.dataflow.stage import Stage
 from etendue.dataflow.summary import Summary
 from etendue.dataflow.unify import Inputs
+from etendue.reprs import Section, card, cut, some_of
 from etendue.schema import Columns, Schema
 
 if TYPE_CHECKING:
@@ -332,23 +333,15 @@ class Flow:
 
     def __repr__(self) -> str:
         chain = " | ".join(["open", *(stage.name for stage in self.pipeline.stages)])
-        return f"<Flow {chain} over {len(self.paths)} input(s)>"
+        return f"<Flow {cut(chain, 80)} over {len(self.paths)} input(s)>"
 
     def _repr_html_(self) -> str:
-        rows = "".join(
-            f"<tr><td>{stage.name}</td><td><code>{stage.model_dump()}</code></td></tr>"
-            for stage in self.pipeline.stages
-        )
-        tables = "".join(
-            f"<li><b>/{t.name}</b> ({t.dim}): {', '.join(t.variables)}</li>"
-            for t in self.schema.values()
-            if t.role == "rows"
-        )
-        inputs = "".join(f"<li>{path}</li>" for path in self.paths[:10])
-        return (
-            f"<details open><summary>{self!r}</summary><ul>{inputs}</ul><table>{rows}</table>"
-            f"<details><summary>tables</summary><ul>{tables}</ul></details></details>"
-        ).replace("<Flow", "&lt;Flow")
+        facts = {"inputs": f"{len(self.paths):,}: {some_of(self.paths, 3)}"}
+        stages = [(stage.name, cut(str(stage.model_dump()), 80)) for stage in self.pipeline.stages]
+        sections: list[Section] = [("stages", ("stage", "parameters"), stages)]
+        if "inputs" in self.__dict__:  # scanned; to look at a flow must not cost more
+            sections += self.schema.sections()
+        return card(repr(self), facts, sections)
 
 
 def _joined(plan: Plan, outcome: Outcome) -> dict[str, Columns]:

@@ -10,6 +10,7 @@ import numpy as np
 
 from etendue.dataflow.partition import Failure
 from etendue.dataflow.task import Done
+from etendue.reprs import Legible, some_of
 from etendue.schema import Columns
 
 if TYPE_CHECKING:
@@ -19,8 +20,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-@dataclass
-class Outcome:
+@dataclass(repr=False)
+class Outcome(Legible):
     """What is known when a run has ended.
 
     Parameters
@@ -58,6 +59,14 @@ class Outcome:
     snapshot: str = ""
     sha256: dict[int, str] = field(default_factory=dict)
     tallies: dict[int, dict[str, float]] = field(default_factory=dict)
+
+    def facts(self) -> dict[str, str]:
+        """The outcome in a few lines, for people."""
+        return {
+            "rows": some_of(f"{int(n.sum()):,} {name}" for name, n in self.rows.items()),
+            "time": f"{self.wall:.2f} s wall, {sum(self.seconds.values()):.2f} s CPU in tasks",
+            "failures": f"{len(self.failures)} {some_of(self.failures, 2)}".rstrip(),
+        }
 
     @property
     def events_lost(self) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from time import thread_time
@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, SerializeAsAny
 from etendue.dataflow.partition import SELECTED, Partition
 from etendue.dataflow.registry import registered_stages, stage_reference
 from etendue.dataflow.stage import Stage
+from etendue.reprs import Legible, Section, some_of
 from etendue.schema import Columns, Schema, Table, Variable, split
 
 
@@ -162,8 +163,8 @@ class Applied(NamedTuple):
     selected: dict[str, dict[str, tuple[int, int]]]
 
 
-@dataclass(frozen=True)
-class CheckedPipeline:
+@dataclass(frozen=True, repr=False)
+class CheckedPipeline(Legible):
     """A pipeline that fits an input: what it reads, makes, keeps and writes.
 
     Parameters
@@ -189,6 +190,22 @@ class CheckedPipeline:
     kept: frozenset[str]
     required: tuple[frozenset[str], ...]
     provided: tuple[frozenset[str], ...]
+
+    def facts(self) -> dict[str, str]:
+        """What the pipeline does with its inputs in a few lines, for people."""
+        return {
+            "stages": some_of(stage.name for stage in self.pipeline.stages),
+            "reads": f"{len(self.read)} columns: {some_of(sorted(self.read), 4)}",
+            "writes": f"{len(self.written)} columns: {some_of(sorted(self.written), 4)}",
+        }
+
+    def sections(self) -> Iterator[Section]:
+        """What each stage reads and makes."""
+        rows = [
+            (stage.name, some_of(sorted(needs)), some_of(sorted(makes)))
+            for stage, needs, makes in zip(self.pipeline.stages, self.required, self.provided, strict=True)
+        ]
+        yield "stages", ("stage", "reads", "makes"), rows
 
     @cached_property
     def written_schema(self) -> Schema:

@@ -14,6 +14,7 @@ from etendue.dataflow.pipeline import CheckedPipeline, Pipeline
 from etendue.dataflow.settle import settled
 from etendue.dataflow.source import OnError, Scan
 from etendue.dataflow.unify import Inputs
+from etendue.reprs import Legible
 from etendue.schema import Columns, Schema
 
 if TYPE_CHECKING:
@@ -38,8 +39,8 @@ class PlanError(ValueError):
     """A plan that cannot run here: says what would."""
 
 
-@dataclass(frozen=True)
-class Plan:
+@dataclass(frozen=True, repr=False)
+class Plan(Legible):
     """What a run will do: one task a span, one chunk a partition.
 
     Parameters
@@ -132,10 +133,6 @@ class Plan:
     def __str__(self) -> str:
         width = max(map(len, self.facts()))
         return "\n".join(f"{key:<{width}}  {value}" for key, value in self.facts().items())
-
-    def _repr_html_(self) -> str:
-        rows = "".join(f"<tr><th>{key}</th><td>{value}</td></tr>" for key, value in self.facts().items())
-        return f"<table><caption>Plan</caption>{rows}</table>"
 
 
 def make_plan(

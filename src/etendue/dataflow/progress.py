@@ -43,7 +43,7 @@ def progress(plan: Plan, *, quiet: bool | None = None) -> Iterator[Callable[[Don
     total = plan.rows(top) if plan.inputs.counted else None
     of_total = "/{task.total:,.0f}" if plan.inputs.counted else ""
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         TextColumn(f"{{task.completed:,.0f}}{of_total} {top}"),
         TextColumn("{task.fields[rate]}"),

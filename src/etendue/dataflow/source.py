@@ -17,6 +17,7 @@ from typing import Literal, Protocol, runtime_checkable
 import numpy as np
 
 from etendue.dataflow.partition import Failure, Partition
+from etendue.reprs import Legible, some_of
 from etendue.schema import Columns, Schema
 
 OnError = Literal["raise", "skip"]
@@ -40,8 +41,8 @@ class SourceError(ValueError):
         return str(self.failure)
 
 
-@dataclass(frozen=True)
-class Scan:
+@dataclass(frozen=True, repr=False)
+class Scan(Legible):
     """What a look at one input found.
 
     Parameters
@@ -103,6 +104,16 @@ class Scan:
     companion_stats: Mapping[str, tuple[int, int] | None] = field(default_factory=dict)
     seen_blocks: int = 0
     seen_runs: int = 0
+
+    def facts(self) -> dict[str, str]:
+        """The scan in a few lines, for people."""
+        rows = (f"{int(n.sum()):,} {name}" for name, n in self.rows.items())
+        return {
+            "input": f"{self.path} ({self.source}, {self.size:,} bytes, {self.n_runs} run(s))",
+            "rows": some_of(rows) if self.counted else "not counted before they are read",
+            "tables": some_of(f"/{name}" for name in self.schema),
+            "failures": f"{len(self.failures)} {some_of(self.failures, 2)}".rstrip(),
+        }
 
     @property
     def counted(self) -> bool:

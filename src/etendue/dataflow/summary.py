@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from etendue.dataflow.outcome import Outcome
 from etendue.dataflow.plan import Plan
+from etendue.reprs import Legible, Section
 
 
-@dataclass(frozen=True)
-class Summary:
+@dataclass(frozen=True, repr=False)
+class Summary(Legible):
     """What a written pass came to."""
 
     plan: Plan
@@ -42,6 +43,14 @@ class Summary:
             "failures": f"{len(outcome.failures)} ({outcome.events_lost} {top} lost)",
             "pass": f"{self.tag} in {self.store} ({outcome.snapshot})",
         }
+
+    def sections(self) -> Iterator[Section]:
+        """What could not be read, and CPU time by stage."""
+        if failures := self.outcome.failures:
+            heads = ("input", "place", "what", "lost")
+            yield "failures", heads, [(f.path, f.place, f.message, str(f.events_lost)) for f in failures]
+        seconds = self.outcome.seconds
+        yield "CPU seconds", ("stage", "s"), [(name, f"{s:.3f}") for name, s in seconds.items()]
 
     def __str__(self) -> str:
         width = max(map(len, self.facts()))

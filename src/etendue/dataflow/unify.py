@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from etendue.dataflow.partition import Failure, Partition
 from etendue.dataflow.source import RUN, Scan
+from etendue.reprs import Legible, Section, some_of
 from etendue.schema import Columns, Schema, SchemaError, Table, split
 
 
-@dataclass(frozen=True)
-class Inputs:
+@dataclass(frozen=True, repr=False)
+class Inputs(Legible):
     """Many scans as one run: one schema, static tables for all, and each scan's new names.
 
     ``failures`` holds what the scans found broken and, with ``on_error`` ``skip``, the inputs that
@@ -26,6 +27,20 @@ class Inputs:
     renames: tuple[Mapping[str, str], ...]
     first_run: tuple[int, ...]
     failures: tuple[Failure, ...] = ()
+
+    def facts(self) -> dict[str, str]:
+        """The inputs in a few lines, for people."""
+        return {
+            "inputs": f"{len(self.scans):,}: {some_of((scan.path for scan in self.scans), 3)}",
+            "tables": some_of(f"/{name}" for name in self.schema),
+            "failures": f"{len(self.failures)} {some_of(self.failures, 2)}".rstrip(),
+        }
+
+    def sections(self) -> Iterator[Section]:
+        """The inputs, and the columns of their tables."""
+        heads = ("input", "source", "bytes")
+        yield "inputs", heads, [(scan.path, scan.source, f"{scan.size:,}") for scan in self.scans]
+        yield from self.schema.sections()
 
     @property
     def counted(self) -> bool:

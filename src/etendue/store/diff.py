@@ -16,6 +16,7 @@ import numpy as np
 
 from etendue.dataflow.plan import cores
 from etendue.dataflow.threads import in_order
+from etendue.reprs import Legible, Section, some_of
 from etendue.schema import Schema, SchemaError, split
 from etendue.store.distribution import Binning, Moments, chi_square, kolmogorov_distance
 from etendue.store.matching import (
@@ -33,8 +34,8 @@ from etendue.store.reader import PassReader
 from etendue.store.verify import input_paths
 
 
-@dataclass
-class ColumnDifference:
+@dataclass(repr=False)
+class ColumnDifference(Legible):
     """How a column of one pass differs from that of the other.
 
     Parameters
@@ -62,6 +63,16 @@ class ColumnDifference:
     binning: Binning | None = None
     counts: tuple[np.ndarray, np.ndarray] | None = None
     matched: Matched | None = None
+
+    def facts(self) -> dict[str, str]:
+        """The difference in a few lines, for people."""
+        facts = {"column": self.name, "units": self.units, "partitions": f"{len(self.partitions):,} differ"}
+        if self.moments:
+            facts["mean"] = " -> ".join(f"{m.mean:.5g}" for m in self.moments if m.n)
+            facts["distance"] = f"{self.distance:.3g} (Kolmogorov-Smirnov), chi2 {self.chi2:.3g}"
+        if self.matched:
+            facts["rows"] = f"{self.matched.different:,} of {self.matched.rows:,} matched rows differ"
+        return facts
 
     @property
     def distance(self) -> float:
@@ -99,8 +110,8 @@ class ColumnDifference:
         return facts
 
 
-@dataclass
-class Difference:
+@dataclass(repr=False)
+class Difference(Legible):
     """What differs between two passes.
 
     Parameters
@@ -134,6 +145,27 @@ class Difference:
     columns: list[ColumnDifference]
     recut: list[str] = field(default_factory=list)
     matched: dict[str, int] = field(default_factory=dict)
+
+    def facts(self) -> dict[str, str]:
+        """The difference in a few lines, for people."""
+        both, only_a, only_b = self.partitions
+        facts = {
+            "passes": f"{self.a} against {self.b}",
+            "partitions": f"{both:,} of both, {only_a:,} only of the first, {only_b:,} only of the second",
+            "rows": some_of(f"/{t} {n:,} -> {m:,}" for t, (n, m) in self.rows.items() if n != m) or "as many",
+            "only in the first": some_of(self.only_a),
+            "only in the second": some_of(self.only_b),
+            "equal": f"{len(self.equal) + len(self.recut)} columns",
+            "differ": f"{len(self.columns)} columns: {some_of(c.name for c in self.columns)}",
+        }
+        return {key: value for key, value in facts.items() if value}
+
+    def sections(self) -> Iterator[Section]:
+        """The columns that differ."""
+        rows = [
+            (c.name, *(c.facts().get(key, "") for key in ("mean", "distance", "rows"))) for c in self.columns
+        ]
+        yield "columns that differ", ("column", "mean", "distance", "matched rows"), rows
 
     @property
     def is_empty(self) -> bool:

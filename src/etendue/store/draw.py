@@ -64,12 +64,13 @@ def _draw_counts(axes: Axes, column: ColumnDifference, difference: Difference) -
     edges = column.binning.edges
     for counts, name, color in zip(column.counts, (difference.a, difference.b), ("C7", "C0"), strict=True):
         axes.stairs(counts[1:-1], edges, label=Path(name).name, color=color, fill=color == "C7", alpha=0.7)
-    axes.set_title(f"{column.name}   KS {column.distance:.3g}", fontsize="small")
+    axes.set_title(f"{column.name}   KS {column.distance:.3g}", fontsize="small", parse_math=False)
     axes.set_ylabel("values")
     axes.tick_params(labelbottom=False)
     if max(counts[1:-1].max() for counts in column.counts) > 1000:
         axes.set_yscale("log", nonpositive="clip")
-    axes.legend(fontsize="x-small")
+    for label in axes.legend(fontsize="x-small").get_texts():
+        label.set_parse_math(False)
 
 
 def _draw_ratio(axes: Axes, column: ColumnDifference) -> None:
@@ -87,5 +88,5 @@ def _draw_ratio(axes: Axes, column: ColumnDifference) -> None:
     )
     axes.set_ylim(0, 2)
     axes.set_ylabel("ratio")
-    axes.set_xlabel(f"[{column.units}]" if column.units else "")
+    axes.set_xlabel(f"[{column.units}]" if column.units else "", parse_math=False)
     axes.locator_params(axis="x", nbins=6)

@@ -10,6 +10,7 @@ from typing import Any
 
 import icechunk
 
+from etendue.reprs import Legible
 from etendue.store.ledger import read_failures
 from etendue.store.paths import locate
 from etendue.store.reader import ChunkError, PassReader
@@ -19,8 +20,8 @@ from etendue.store.tags import PassInfo, passes, working_branch
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Revision:
+@dataclass(frozen=True, repr=False)
+class Revision(Legible):
     """A revision of a pass, or what is done so far of one that is unfinished.
 
     Parameters
@@ -58,6 +59,17 @@ class Revision:
     host: str = ""
     seconds: float = 0.0
     failures: list[dict[str, Any]] = field(default_factory=list)
+
+    def facts(self) -> dict[str, str]:
+        """The revision in a few lines, for people."""
+        facts = {
+            "pass": self.tag if self.published else f"{self.tag}, unfinished",
+            "when": f"{self.time:%Y-%m-%d %H:%M} UTC, {self.snapshot}",
+            "pipeline": f"{self.pipeline} {self.config_hash[:8]}".strip(),
+            "rows": ", ".join(f"{n:,} {name}" for name, n in self.rows.items() if n and "/" not in name),
+            "failures": f"{len(self.failures)} ({self.events_lost:,} events lost)" if self.failures else "",
+        }
+        return {key: value for key, value in facts.items() if value}
 
     @property
     def events_lost(self) -> int:

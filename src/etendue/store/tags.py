@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 import icechunk
 
+from etendue.reprs import Legible, Section
 from etendue.store.durable import sync
 from etendue.store.paths import StoreError, locate, revisions_of, split_tag, tag_of
 from etendue.store.reader import PassReader, read_root
@@ -23,8 +25,8 @@ class PassExistsError(FileExistsError):
     """The store already holds a pass of that name that is another one; passes are never written over."""
 
 
-@dataclass(frozen=True)
-class PassInfo:
+@dataclass(frozen=True, repr=False)
+class PassInfo(Legible):
     """A revision of a pass.
 
     Parameters
@@ -47,6 +49,15 @@ class PassInfo:
     message: str
     attributes: dict[str, Any]
 
+    def facts(self) -> dict[str, str]:
+        """The pass in a few lines, for people."""
+        return {
+            "pass": self.tag,
+            "when": f"{self.time:%Y-%m-%d %H:%M:%S} UTC",
+            "snapshot": self.snapshot,
+            "message": self.message,
+        }
+
     @property
     def name(self) -> str:
         """Name of the pass."""
@@ -58,7 +69,19 @@ class PassInfo:
         return split_tag(self.tag)[1] or 0
 
 
-def passes(path: str) -> list[PassInfo]:
+class Passes(Legible, list[PassInfo]):
+    """The passes of a store with all their revisions, oldest first."""
+
+    def facts(self) -> dict[str, str]:
+        """The passes, a line each, the newest first, for people."""
+        return {one.tag: f"{one.time:%Y-%m-%d %H:%M} UTC, {one.snapshot}" for one in reversed(self)}
+
+    def sections(self) -> Iterator[Section]:
+        """All of them."""
+        yield f"{len(self)} revisions", ("pass", "when"), list(self.facts().items())
+
+
+def passes(path: str) -> Passes:
     """The passes of a store with all their revisions, oldest first; a warning names those that are damaged.
 
     Raises
@@ -68,7 +91,7 @@ def passes(path: str) -> list[PassInfo]:
     """
     base, _ = locate(path)
     repository = open_repository(base)
-    found = []
+    found = Passes()
     for tag in repository.list_tags():
         try:
             snapshot = repository.lookup_snapshot(repository.lookup_tag(tag))
@@ -77,7 +100,8 @@ def passes(path: str) -> list[PassInfo]:
             log.warning("pass %s is left out: %s", tag, str(error).partition("\n")[0])
             continue
         found.append(PassInfo(tag, snapshot.id, snapshot.written_at, snapshot.message, attributes))
-    return sorted(found, key=lambda entry: (entry.time, entry.name, entry.revision))
+    found.sort(key=lambda entry: (entry.time, entry.name, entry.revision))
+    return found
 
 
 def unfinished(path: str | Path, name: str) -> dict[str, Any] | None:

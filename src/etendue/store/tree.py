@@ -8,6 +8,7 @@ import icechunk
 import numpy as np
 
 from etendue.dataflow.doors import attributes as cf_attributes
+from etendue.reprs import collapsed
 from etendue.schema import Table
 from etendue.store.reader import Column, PassReader, Piece, read_pieces
 
@@ -30,7 +31,7 @@ def load(path: str, tag: str | None = None) -> xarray.DataTree:
     -------
     xarray.DataTree
         One node a table (``/events``, ``/lstcam``, ``/camera/lstcam``), one Dask chunk a partition that
-        has rows. The root's attributes are those of the run.
+        has rows. The root's attributes are those of the run; ``provenance`` is the record of it.
 
     Raises
     ------
@@ -41,9 +42,12 @@ def load(path: str, tag: str | None = None) -> xarray.DataTree:
     """
     import xarray as xr
 
+    from etendue.dataflow.tree import RunTree
+
     reader = PassReader.open(str(path), tag)
     nodes = {f"/{table.name}": _dataset(reader, table) for table in reader.schema.values()}
-    return xr.DataTree.from_dict({"/": xr.Dataset(attrs=reader.attributes), **nodes}, name=reader.tag)
+    root = xr.Dataset(attrs={name: collapsed(value) for name, value in reader.attributes.items()})
+    return RunTree.from_dict({"/": root, **nodes}, name=reader.tag)
 
 
 def _dataset(reader: PassReader, table: Table) -> xarray.Dataset:

@@ -12,6 +12,7 @@ from isal.isal_zlib import crc32
 
 from etendue.dataflow.plan import cores
 from etendue.dataflow.threads import in_order
+from etendue.reprs import Legible, some_of
 from etendue.store import layout
 from etendue.store.fetch import ChunkFiles
 from etendue.store.ledger import FAILURES
@@ -59,8 +60,8 @@ class DamagedChunk:
         return text
 
 
-@dataclass(frozen=True)
-class Verdict:
+@dataclass(frozen=True, repr=False)
+class Verdict(Legible):
     """What came of looking at a pass.
 
     Parameters
@@ -76,6 +77,14 @@ class Verdict:
     place: str
     n_chunks: int
     damaged: list[DamagedChunk]
+
+    def facts(self) -> dict[str, str]:
+        """The verdict in a few lines, for people."""
+        return {
+            "pass": self.place,
+            "chunks": f"{self.n_chunks:,}",
+            "damaged": f"{len(self.damaged):,} {some_of(self.damaged, 3)}".rstrip(),
+        }
 
     def to_json(self) -> dict[str, Any]:
         """As plain values."""
