@@ -46,6 +46,15 @@ def test_deepcore_and_lone_modules_do_not_count():
     assert done["events/HomogenizedQTot"] == pytest.approx([4.0, 4.0, 0.0 + 1 + 1, 0.0])
 
 
+def test_charge_of_icetop_does_not_count():
+    event = {"string": [1, 2, 3], "om": [1, 1, 61], "time": [0.0, 1, 2], "charge": [1, 1, 500.0]}
+    done = run(HomogenizedQTot(), partition_of([event]))
+    assert done["events/HomogenizedQTot"] == pytest.approx([0.0 + 0])  # two modules hold half of it each
+    event = {"string": [1, 2, 3, 4], "om": [1, 1, 1, 61], "time": [0.0, 1, 2, 3], "charge": [1, 1, 1, 500.0]}
+    done = run(HomogenizedQTot(), partition_of([event]))
+    assert done["events/HomogenizedQTot"] == pytest.approx([3.0])
+
+
 def test_only_charge_after_the_vertex_is_causal():
     event = {"string": [1, 2, 3, 4], "time": [-1.0, 0.0, 5000.0, 5001.0], "charge": [1.0, 2.0, 2.1, 8.0]}
     columns = {"vertex": np.array([0.0, np.nan])}

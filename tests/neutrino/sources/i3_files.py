@@ -159,9 +159,12 @@ Readout = tuple[int, int, bool, list[tuple[int, int, int]]]
 
 
 def superdst(readouts: list[Readout]) -> Blob:
-    """Readouts of modules: string, om, local coincidence, and of each pulse time, charge code, width code."""
-    stamps, headers, before = [], [], -512
-    widths: dict[bool, list[int]] = {False: [], True: []}
+    """Readouts of modules: string, om, local coincidence, and of each pulse time, charge code, width code.
+
+    Modules from 61 on are IceTop's: their charges' codes have 14 bits, and they have a pulse each.
+    """
+    stamps, headers, icetop, before = [], [], [], -512
+    widths: list[list[int]] = [[], [], [], []]
     for string, om, hlc, pulses in sorted(readouts, key=lambda readout: readout[3][0][0]):
         first, since = True, before
         for i, (time, charge, width) in enumerate(pulses):
@@ -169,10 +172,11 @@ def superdst(readouts: list[Readout]) -> Blob:
             if first:
                 headers.append(string << 6 | om - 1 | code >> 8 << 13)
                 before = time
-            charge_code, charge_words = _words(charge, 63)
+            charge_code, charge_words = _words(charge, 63) if om <= 60 else (charge & 63, [])
+            icetop += [charge >> 6] if om > 60 else []
             last = i == len(pulses) - 1
             stamps += [code & 255 | charge_code << 8 | hlc << 14 | last << 15, *words, *charge_words]
-            widths[hlc].append(width)
+            widths[2 * (om > 60) + hlc].append(width)
             first, since = False, time
     blob = Blob("I3SuperDST", 1)
     for vector, items in (("stamps", stamps), ("headers", headers)):
@@ -181,10 +185,10 @@ def superdst(readouts: list[Readout]) -> Blob:
             blob.mark("SizeCodec", 0, False)
         blob.content += _sized(struct.pack(f"<{len(items)}H", *items), len(items))
     blob.mark("vector of runs", 0, False)
-    for codes in (widths[False], widths[True], [], []):
+    for codes in widths:
         runs = _runs(codes)
         blob.content += _sized(runs, len(runs))
-    blob.content += _sized(b"", 0)
+    blob.content += _sized(bytes(icetop), len(icetop))
     return blob
 
 

@@ -10,6 +10,7 @@ import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from etendue.dataflow.source import SourceError
 from etendue.neutrino.sources.icecube import decode, read_frames, read_particles
 
 from . import i3_files as i3
@@ -151,15 +152,84 @@ READOUT = st.tuples(
 ).map(lambda r: (*r[:3], sorted(r[3])))
 
 
+def of_modules(readouts):
+    """Pulses of each module in order of time: time, width, charge code, local coincidence."""
+    modules = {}
+    for string, om, hlc, pulses in sorted(readouts, key=lambda readout: readout[3][0][0]):
+        modules.setdefault((string, om), []).extend((float(t), 2.0**w, q, hlc) for t, q, w in pulses)
+    return {key: sorted(pulses, key=lambda pulse: pulse[0]) for key, pulses in modules.items()}
+
+
+def apart(pulses):
+    """Pulses of a module kept apart, as I3SuperDST::Unpack documents it by its code."""
+    done, waits = [], False
+    for i, (time, width, *rest) in enumerate(pulses):
+        if i + 1 < len(pulses):
+            width = min(width, pulses[i + 1][0] - time)
+        if (width == 0 and i + 1 < len(pulses)) or waits:
+            if done:
+                shared = done[-1][1] or width
+                done[-1] = (done[-1][0], shared / 2, *done[-1][2:])
+                time, width = done[-1][0] + shared / 2, shared / 2
+            waits = not done
+        done.append((time, width, *rest))
+    return done
+
+
+@pytest.mark.parametrize(
+    ("codes", "times", "widths"),
+    [
+        ([(100, 3), (100, 3), (110, 5)], [100, 104, 110], [4, 4, 32]),
+        ([(100, 3), (103, 3)], [100, 103], [3, 8]),
+        ([(90, 3), (100, 3), (100, 3), (200, 0)], [90, 94, 100, 200], [4, 4, 8, 1]),
+        ([(100, 3), (100, 2)], [100, 102], [2, 2]),
+        ([(100, 3)], [100], [8]),
+    ],
+)
+def test_pulses_of_a_superdst_are_kept_apart(tmp_path, codes, times, widths):
+    readouts = [(1, 2, True, [(time, 20, width) for time, width in codes])]
+    _, partition = read(tmp_path / "x.i3", i3.frame("Q", {"dst": i3.superdst(readouts)}))
+    assert partition["dst/time"].tolist() == times
+    assert partition["dst/width"].tolist() == widths
+
+
+def test_widths_end_at_the_next_readout_of_the_module(tmp_path):
+    """Readouts of another module between, and of another kind, do not hide it."""
+    readouts = [(1, 2, True, [(100, 1, 5)]), (3, 2, True, [(101, 1, 5)]), (1, 2, False, [(110, 1, 5)])]
+    _, partition = read(tmp_path / "x.i3", i3.frame("Q", {"dst": i3.superdst(readouts)}))
+    assert partition["dst/time"].tolist() == [100, 110, 101]
+    assert partition["dst/width"].tolist() == [10, 32, 32]
+
+
+def test_charges_of_icetop_are_logarithmic(tmp_path):
+    codes = [0, 3641, 63, 64, 16383]
+    readouts = [(k + 1, 61 + k % 4, k % 2 == 0, [(100 + k, code, 3)]) for k, code in enumerate(codes)]
+    readouts.append((1, 60, True, [(50, 19, 0)]))
+    _, partition = read(tmp_path / "x.i3", i3.frame("Q", {"dst": i3.superdst(readouts)}))
+    expected = [0.975, *(10 ** (9 * code / 16383 - 2) for code in codes)]
+    found = dict(zip(partition["dst/time"].tolist(), partition["dst/charge"].tolist(), strict=True))
+    assert [found[time] for time in sorted(found)] == pytest.approx(expected, rel=1e-6)
+    assert expected[2] == pytest.approx(1.0, rel=5e-4)  # the decade of 1 pe
+    assert sorted(partition["dst/width"].tolist()) == [1, 8, 8, 8, 8, 8]
+
+
+def test_icetop_charges_that_lack_bytes_are_told(tmp_path):
+    whole = i3.superdst([(1, 61, True, [(5, 100, 1)])]).content
+    path = tmp_path / "x.i3"
+    path.write_bytes(i3.frame("Q", {"dst": whole[:-2] + b"\0"}))
+    with pytest.raises(SourceError, match="I3SuperDST: its words do not fit together"):
+        i3.scan_and_read(path)
+
+
 @given(st.lists(READOUT, max_size=40))
 @settings(max_examples=25, deadline=None)
 def test_superdst(tmp_path_factory, readouts):
     path = tmp_path_factory.mktemp("i3") / "superdst.i3"
     _, partition = read(path, i3.frame("Q", {"dst": i3.superdst(readouts)}))
     expected = sorted(
-        (string, om, float(time), np.float32(0.05 * (charge + 0.5)), 2.0**width, hlc)
-        for string, om, hlc, pulses in readouts
-        for time, charge, width in pulses
+        (*key, time, np.float32(0.05 * (charge + 0.5)), width, hlc)
+        for key, pulses in of_modules(readouts).items()
+        for time, width, charge, hlc in apart(pulses)
     )
     columns = partition.tables["dst"]
     found = sorted(

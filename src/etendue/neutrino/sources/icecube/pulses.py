@@ -8,7 +8,14 @@ import numpy as np
 
 from etendue.kernel import kernel, offsets, owners
 from etendue.neutrino.sources.icecube.decode import Decoded
-from etendue.neutrino.sources.icecube.superdst import MODULES, NUMBER, count_pulses, sort_modules, unpack
+from etendue.neutrino.sources.icecube.superdst import (
+    MODULES,
+    NUMBER,
+    count_pulses,
+    separate,
+    sort_modules,
+    unpack,
+)
 
 MODULE = ("string", "om", "pmt")
 PULSE = ("time", "charge", "width", "flags")
@@ -93,7 +100,10 @@ def _counted(decoded: Decoded) -> _Words:
     starts = {name: offsets(counts) for name, counts in decoded.counts.items()}
     n_pulses, first, last = np.empty((3, len(headers)), np.int64)
     ok = np.empty(len(decoded.faults), np.bool_)
-    count_pulses(stamps, starts["stamps"], headers, starts["headers"], n_pulses, first, last, ok)
+    count_pulses(
+        stamps, starts["stamps"], headers, starts["headers"], starts["icetop_charges"],
+        n_pulses, first, last, ok,
+    )  # fmt: skip
     return _Words(stamps, headers, starts, n_pulses, first, last, ok)
 
 
@@ -123,12 +133,14 @@ def from_superdst(decoded: Decoded, events: np.ndarray, n_events: int) -> PulseS
     unpack(
         words.stamps, words.starts["stamps"], headers, header_starts, n_pulses, place,
         tuple(decoded.levels[name]["value"] for name in widths),
-        np.stack([words.starts[name] for name in widths]), *pulses.values(),
+        np.stack([words.starts[name] for name in widths]),
+        (decoded.levels["icetop_charges"]["value"], words.starts["icetop_charges"]), *pulses.values(),
     )  # fmt: skip
     if late.any():
         some, by_time = _by_time(pulses["time"], of_module, late)
         for values in pulses.values():
             values[some] = values[by_time]
+    separate(of_module, pulses["time"], pulses["width"])
     number = headers[module] & NUMBER
     modules = {"string": (number // MODULES).astype(np.int16), "om": (number % MODULES + 1).astype(np.uint8)}
     modules |= {"pmt": np.zeros(n_found, np.uint8)}

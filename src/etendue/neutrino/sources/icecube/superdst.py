@@ -4,6 +4,15 @@ A stamp is 16 bits: 8 of time, 6 of charge, a bit for local coincidence, a bit t
 stamps. A module's header is 16 bits: 13 of its number, 3 that are the upper bits of its first time. Modules
 stand in order of their first pulse. Times are in steps of 1 ns after the pulse before (of the module, or
 for its first pulse the first pulse of the module before); greatest codes go on in the words that follow.
+
+Modules of IceTop have one pulse each. The upper 8 bits of its charge's code are in bytes of their own, and
+the charge is 10^(9 code / (2^14 - 1) - 2).
+
+Times and widths are rounded up to powers of two, so that pulses of a module may overlap, or be of the same
+nanosecond. IceCube's software keeps them apart when it unpacks them, and all that it has reconstructed from
+super-DSTs is of such pulses: see `separate`.
+
+Source: icetray-public, ``dataclasses/private/dataclasses/payload/I3SuperDST.cxx``.
 """
 
 from __future__ import annotations
@@ -16,6 +25,10 @@ from etendue.kernel import kernel
 ORIGIN = -512
 #: Charge of a code's step, in pe; a code stands for the middle of its step.
 CHARGE_STEP = 0.05
+#: Of IceTop's charges, the steps that their codes have in all, their decades, and the power of ten of code 0.
+ICETOP_CODES, ICETOP_DECADES, ICETOP_LEAST = (1 << 14) - 1, 9.0, -2.0
+#: Bits of a charge's code in a stamp.
+CHARGE_BITS = 6
 #: Greatest codes, after which a word follows: a module's first time, other times, charges.
 FIRST_TIME, TIME, CHARGE, WORD = 2047, 255, 63, 0xFFFF
 #: First module number on a string that is IceTop's.
@@ -49,7 +62,9 @@ def _read_stamp(stamps, word, end, header, is_first, is_icetop):
 
 
 @kernel
-def count_pulses(stamps, stamp_starts, headers, header_starts, n_pulses, first, last, ok):
+def count_pulses(
+    stamps, stamp_starts, headers, header_starts, icetop_starts, n_pulses, first, last, ok
+):  # fmt: skip
     """Count the pulses of each module, and look whether all words fit together.
 
     Parameters
@@ -58,6 +73,8 @@ def count_pulses(stamps, stamp_starts, headers, header_starts, n_pulses, first, 
         Words of all events.
     stamp_starts, header_starts : int64 array, shape (n + 1,)
         First word of each event, and the end.
+    icetop_starts : int64 array, shape (n + 1,)
+        First byte of IceTop's charges of each event, and the end.
     n_pulses : int64 array, shape (n_headers,)
         Output: pulses of each header.
     first, last : int64 array, shape (n_headers,)
@@ -67,7 +84,7 @@ def count_pulses(stamps, stamp_starts, headers, header_starts, n_pulses, first, 
     """
     for event in range(ok.size):
         word, end = stamp_starts[event], stamp_starts[event + 1]
-        module_time = ORIGIN
+        module_time, n_icetop = ORIGIN, 0
         ok[event] = True
         for k in range(header_starts[event], header_starts[event + 1]):
             is_icetop = headers[k] % MODULES + 1 >= ICETOP
@@ -81,10 +98,11 @@ def count_pulses(stamps, stamp_starts, headers, header_starts, n_pulses, first, 
                     module_time = since
                 n_pulses[k] += 1
             first[k], last[k] = module_time, since
-            if not is_last:
+            n_icetop += is_icetop
+            if not is_last or (is_icetop and n_pulses[k] > 1):
                 ok[event] = False
                 break
-        if word != end or not ok[event]:
+        if word != end or n_icetop != icetop_starts[event + 1] - icetop_starts[event] or not ok[event]:
             ok[event] = False
             n_pulses[header_starts[event] : header_starts[event + 1]] = 0
 
@@ -157,11 +175,17 @@ def sort_modules(
 
 
 @kernel
+def icetop_charge(code):
+    """Charge that a code of 14 bits stands for in IceTop."""
+    return 10.0 ** (ICETOP_DECADES * code / ICETOP_CODES + ICETOP_LEAST)
+
+
+@kernel
 def unpack(
-    stamps, stamp_starts, headers, header_starts, n_pulses, place, runs, run_starts,
+    stamps, stamp_starts, headers, header_starts, n_pulses, place, runs, run_starts, icetop,
     time, charge, width, flags,
 ):  # fmt: skip
-    """Unpack pulses to their places, with all their columns.
+    """Unpack pulses to their places, with all their columns, as `count_pulses` has counted them.
 
     Widths are kept apart, as runs of equal ones, for four kinds of pulses: outside local coincidence and in
     it, of the ice and then of IceTop. A byte holds a width's code in its lower four bits and the run's length
@@ -180,6 +204,8 @@ def unpack(
         Runs of widths of all events, of each kind.
     run_starts : int64 array, shape (4, n + 1)
         First run of each event, and the end, of each kind.
+    icetop : tuple of uint8 array, int64 array
+        Upper bits of the charges of IceTop's pulses of all events, and the first of each event.
     time, charge, width, flags : float64, float32, float32, uint8 array
         Output: the pulses' columns.
     """
@@ -187,7 +213,7 @@ def unpack(
     run, stop = np.zeros(4, np.int64), np.zeros(4, np.int64)
     for event in range(header_starts.size - 1):
         word, end = stamp_starts[event], stamp_starts[event + 1]
-        module_time = ORIGIN
+        module_time, next_icetop = ORIGIN, icetop[1][event]
         for kind in range(4):
             left[kind] = 0
             run[kind], stop[kind] = run_starts[kind, event], run_starts[kind, event + 1]
@@ -200,6 +226,9 @@ def unpack(
                 since += step
                 if to == first:
                     module_time = since
+                if is_icetop:
+                    code |= np.int64(icetop[0][next_icetop]) << CHARGE_BITS
+                    next_icetop += 1
                 kind = 2 * is_icetop + hlc
                 while left[kind] == 0:
                     if run[kind] == stop[kind]:
@@ -209,11 +238,45 @@ def unpack(
                         value[kind] = 1 << bits
                 left[kind] -= 1
                 time[to], width[to] = since, value[kind]
-                charge[to] = np.nan if is_icetop else CHARGE_STEP * (code + 0.5)
+                charge[to] = icetop_charge(code) if is_icetop else CHARGE_STEP * (code + 0.5)
                 # Not kept, but follows from the width, as the modules' two digitisers have bins of 3.3 and
                 # 25 ns.
                 both = ATWD if value[kind] < FADC_WIDTH else 0
                 flags[to] = FADC | (LOCAL_COINCIDENCE | both) * hlc
+
+
+@kernel
+def separate(n_pulses, time, width):
+    """Keep the pulses of each module apart, as IceCube's software does.
+
+    A width ends at the module's next pulse. What has no width then, as the next pulse is of the same
+    nanosecond, shares the width of the pulse before it: each gets half of it, and the later one starts where
+    the other one ends. If there is none before it, it is the next pulse that shares its own width so.
+
+    Parameters
+    ----------
+    n_pulses : int64 array
+        Pulses of each module.
+    time, width : float64, float32 array
+        Of the pulses, in order of time in each module, in ns; changed in place.
+    """
+    stop = 0
+    for n in n_pulses:
+        first, stop = stop, stop + n
+        shares = False
+        for i in range(first, stop):
+            if i + 1 < stop:
+                width[i] = min(width[i], np.float32(time[i + 1] - time[i]))
+                shares |= width[i] == 0
+            if not shares:
+                continue
+            if i > first:
+                if width[i - 1] == 0 and width[i] > 0:
+                    width[i - 1] = width[i]
+                half = width[i - 1] / np.float32(2)
+                width[i - 1], width[i] = half, half
+                time[i] = time[i - 1] + half
+                shares = False
 
 
 @kernel
