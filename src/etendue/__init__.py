@@ -11,9 +11,10 @@ Examples
 
 from __future__ import annotations
 
-from importlib import import_module
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
+
+from etendue.lazy import attach
 
 if TYPE_CHECKING:
     from etendue import iact, neutrino
@@ -35,12 +36,12 @@ _HOMES = {
     "Pipeline": "etendue.dataflow.pipeline:Pipeline",
     "Stage": "etendue.dataflow.stage:Stage",
     "TableStage": "etendue.dataflow.stage:TableStage",
-    "axis": "etendue.histogram.axis",
+    "axis": "etendue.histogram:axis",
     "connect": "etendue.cluster:connect",
     "find_pipeline": "etendue.dataflow.registry:find_pipeline",
-    "iact": "etendue.iact",
+    "iact": "",
     "load": "etendue.store:load",
-    "neutrino": "etendue.neutrino",
+    "neutrino": "",
     "passes": "etendue.store:passes",
     "stage": "etendue.dataflow.stage:stage",
 }
@@ -92,14 +93,4 @@ def open(*paths: Any, **options: Any) -> Flow:
     return Flow(tuple(str(path) for path in paths), companions=companions, **options)
 
 
-def __getattr__(name: str) -> Any:
-    try:
-        module, _, attribute = _HOMES[name].partition(":")
-    except KeyError:
-        raise AttributeError(f"module 'etendue' has no attribute {name!r}") from None
-    found = import_module(module)
-    return getattr(found, attribute) if attribute else found
-
-
-def __dir__() -> list[str]:
-    return sorted([*__all__, "__version__"])
+__getattr__, __dir__ = attach(__name__, _HOMES)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from etendue.lazy import attach
 
 if TYPE_CHECKING:
     from etendue.iact import display
@@ -27,6 +28,7 @@ _HOMES = {
     "ReconstructStereo": "stereo",
     "SelectEventType": "selection",
     "Simulation": "simulate",
+    "display": "",
     "geometry_of": "camera",
 }
 
@@ -44,11 +46,4 @@ __all__ = [
     "geometry_of",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    # Stages bring the compiler with them, so each is imported when it is first used.
-    if name in _HOMES:
-        return getattr(import_module(f"etendue.iact.{_HOMES[name]}"), name)
-    if name == "display":
-        return import_module("etendue.iact.display")
-    raise AttributeError(f"module 'etendue.iact' has no attribute {name!r}")
+__getattr__, __dir__ = attach(__name__, _HOMES)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from etendue.lazy import attach
 
 if TYPE_CHECKING:
     from etendue.store.paths import StoreError
@@ -44,8 +45,4 @@ __all__ = [
     "unfinished",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'etendue.store' has no attribute {name!r}")
-    return getattr(import_module(f"etendue.store.{_HOMES[name]}"), name)
+__getattr__, __dir__ = attach(__name__, _HOMES)

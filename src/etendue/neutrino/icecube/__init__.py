@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import Any
+from etendue.lazy import attach
 
 _HOMES = {
     "CLast": "clast",
@@ -32,9 +31,4 @@ _HOMES = {
 
 __all__ = sorted(_HOMES)
 
-
-def __getattr__(name: str) -> Any:
-    # Stages bring the compiler with them, so each is imported when it is first used.
-    if name in _HOMES:
-        return getattr(import_module(f"etendue.neutrino.icecube.{_HOMES[name]}"), name)
-    raise AttributeError(f"module 'etendue.neutrino.icecube' has no attribute {name!r}")
+__getattr__, __dir__ = attach(__name__, _HOMES)
