@@ -6,6 +6,7 @@ import json
 import numpy as np
 import pytest
 from astropy import units as u
+from astropy.coordinates import AltAz, SkyCoord
 from astropy.time import Time
 from hypothesis import given
 from hypothesis import strategies as st
@@ -34,7 +35,7 @@ def times(table):
 
 
 def unix(stamp):
-    return np.datetime64(stamp, "ns").astype(np.int64)
+    return np.array(stamp, "datetime64[ns]").astype(np.int64)
 
 
 def separation(lon_1, lat_1, lon_2, lat_2):
@@ -193,3 +194,18 @@ def test_random_directions_fill_the_sphere_and_times_their_span():
     time = sky.random_times(1000, 10, 20, seed=1)
     assert (np.diff(time) >= 0).all()
     assert set(time) == set(range(10, 20))
+
+
+@pytest.mark.parametrize("name", [*SITES, "icecube"])
+@pytest.mark.parametrize("day", ["2012-06-30", "2015-06-30", "2016-12-31"])
+def test_days_that_end_with_a_leap_second_are_not_stretched(name, day):
+    stamps, where = [f"{day}T00:00:01.25", f"{day}T12:00:00", f"{day}T23:59:59.5"], sky.site(name)
+    direction = sky.random_directions(3, seed=4)
+    azimuth, altitude = sky.to_horizontal(direction, where)
+    with sky._offline():
+        horizontal = AltAz(obstime=Time(stamps, scale="utc"), location=where.location)
+        known = SkyCoord(az=azimuth, alt=altitude, unit="deg", frame=horizontal).icrs
+    found = sky.to_equatorial(direction, unix(stamps), where)
+    assert separation(*found, known.ra.deg, known.dec.deg).max() < 1e-9
+    back = sky.from_equatorial(known.ra.deg, known.dec.deg, unix(stamps), where)
+    assert angle(back, direction).max() < 1e-8

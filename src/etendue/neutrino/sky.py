@@ -229,8 +229,8 @@ def _frame(time: np.ndarray, where: Site) -> AltAz:
 def _time(time: np.ndarray) -> Time:
     from astropy.time import Time
 
-    seconds, nanoseconds = np.divmod(np.asarray(time, dtype=np.int64), 1_000_000_000)
-    return Time(seconds, nanoseconds * 1e-9, format="unix", scale="utc")
+    # Not astropy's format "unix", which stretches days that end with a leap second: up to 1 s off.
+    return Time(np.asarray(time, dtype=np.int64).astype("datetime64[ns]"), format="datetime64", scale="utc")
 
 
 @contextmanager

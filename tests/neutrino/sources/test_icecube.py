@@ -2,6 +2,7 @@
 
 import bz2
 import gzip
+import struct
 from itertools import pairwise
 
 import numpy as np
@@ -444,3 +445,16 @@ def test_frames_one_by_one(path):
         decode(i3.Blob("I3Particle", 6).content)
     with pytest.raises(ValueError, match="'Other' are not decoded"):
         decode(i3.Blob("Other", 6).content)
+
+
+def test_times_of_events_are_utc(path):
+    """I3Time counts leap seconds: 157248010000000000 of 2012 is the beginning of July."""
+    half_year = i3.header(7, 1).content
+    for ticks in (1_234_567, 2_234_567):
+        half_year = half_year.replace(
+            struct.pack("<iq", 2011, ticks), struct.pack("<iq", 2012, 157_248_010_000_000_000 + ticks)
+        )
+    _, partition = read(path, i3.frame("Q", {"I3EventHeader": half_year}))
+    start, end = (partition[f"events/{name}"].astype("datetime64[ns]")[0] for name in ("time", "end_time"))
+    assert start == np.datetime64("2012-07-01T00:00:00.000123456")
+    assert end == np.datetime64("2012-07-01T00:00:00.000223456")

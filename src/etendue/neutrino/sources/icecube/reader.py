@@ -7,6 +7,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from etendue.kernel import offsets, owners
+from etendue.neutrino.leap_seconds import utc_of_year
 from etendue.neutrino.sources.icecube.contents import HEADER, PULSES, Content
 from etendue.neutrino.sources.icecube.decode import Decoded, decode_blobs
 from etendue.neutrino.sources.icecube.events import Events
@@ -143,7 +144,7 @@ class EventReader:
         for name in OF_HEADER[:-2]:
             self._put("events", name, scattered(header[name], blobs.rows, self.n_events))
         for prefix, name in zip(("start", "end"), OF_HEADER[-2:], strict=True):
-            since = unix_time(header[f"{prefix}_year"], header[f"{prefix}_ticks"])
+            since = utc_of_year(header[f"{prefix}_year"], header[f"{prefix}_ticks"] // TICKS)
             self._put("events", name, scattered(since, blobs.rows, self.n_events))
 
     def _bytes(self, content: Content, blobs: Blobs) -> None:
@@ -271,9 +272,3 @@ class EventReader:
                 self._put(content.name, name, values)
         self.faults = {**faults, **self.faults}
         self._put("events", f"n_{content.name}", counts)
-
-
-def unix_time(year: np.ndarray, ticks: np.ndarray) -> np.ndarray:
-    """Nanoseconds since 1970-01-01 of a time of the UTC year; leap seconds of the year are not counted."""
-    start = (np.clip(year, 1678, 2261).astype("i8") - 1970).astype("datetime64[Y]").astype("datetime64[ns]")
-    return start.astype(np.int64) + ticks // TICKS

@@ -41,7 +41,7 @@ def direction(zenith: str, azimuth: str) -> Class:
 
 
 def time(prefix: str) -> Class:
-    """A time of the UTC year, in tenths of nanoseconds."""
+    """A time of the UTC year, in tenths of nanoseconds, leap seconds counted."""
     prefix = prefix and f"{prefix}_"
     return Class("I3Time", (BASE, Number(f"{prefix}year", "i4"), Number(f"{prefix}ticks", "i8", "0.1 ns")))
 
