@@ -209,6 +209,18 @@ class Schema(Legible, Mapping[str, Table]):
         """The table that a run is a sequence of."""
         return next(t for t in self.tables.values() if t.role == "rows" and t.parent is None)
 
+    def table(self, name: str) -> Table:
+        """The declaration of a table.
+
+        Raises
+        ------
+        SchemaError
+            If there is no such table; the message names the nearest one.
+        """
+        if name not in self.tables:
+            raise SchemaError(f"no table {name!r};{_nearest(name, self.tables)} there are {list(self)}")
+        return self.tables[name]
+
     def children(self, name: str) -> list[Table]:
         """The tables whose rows belong to rows of the named table."""
         return [table for table in self.tables.values() if table.parent == name]
@@ -245,14 +257,12 @@ class Schema(Legible, Mapping[str, Table]):
             If there is no such table or column; the message names the nearest one.
         """
         table, column = split(name)
-        if table not in self.tables:
-            raise SchemaError(f"no table {table!r};{_nearest(table, self.tables)} there are {list(self)}")
-        if column not in self.tables[table].variables:
-            known = self.tables[table].variables
+        known = self.table(table).variables
+        if column not in known:
             raise SchemaError(
                 f"no column {column!r} in table {table!r};{_nearest(column, known)} it has {sorted(known)}"
             )
-        return self.tables[table].variables[column]
+        return known[column]
 
     def __contains__(self, name: object) -> bool:
         if name in self.tables:

@@ -217,3 +217,37 @@ def test_a_stage_that_makes_more_rows_makes_a_new_table(toy, tmp_path):
     flow = et.open(path, partition_bytes=100) | Pairs() | even
     flow.write(tmp_path / "s", tag="a")
     assert_same(tree, et.load(tmp_path / "s", "a").compute())
+
+
+def test_units_go_through_the_doors(toy):
+    """As declared: by pandas in attrs, by astropy as quantities, by awkward as parameters."""
+    from astropy import units as u
+
+    flow = et.open(toy("a", "toy 20 1"))
+    declared = {v.name: v for v in flow.schema["hits"].variables.values()}
+    units = {name: v.units for name, v in declared.items() if v.units}
+    about = {name: v.description for name, v in declared.items() if v.description}
+    assert units
+    assert about
+    frame = flow.to_pandas("hits")
+    flat = set(frame.columns)
+    assert frame.attrs["units"] == {name: unit for name, unit in units.items() if name in flat}
+    assert frame.attrs["descriptions"] == {name: text for name, text in about.items() if name in flat}
+    assert set(frame.attrs["left_out"]) == declared.keys() - flat
+    table = flow.to_astropy("hits")
+    for name, variable in declared.items():
+        np.testing.assert_array_equal(np.asarray(table[name]), flow.compute()["hits"][name])
+        unit = u.Unit(variable.units, parse_strict="silent") if variable.units else None
+        assert getattr(table[name], "unit", None) == unit
+        assert table[name].dtype == np.asarray(flow.compute()["hits"][name]).dtype
+        assert (table[name].info.description or "") == variable.description
+    array = flow.to_awkward("hits")
+    assert array.layout.purelist_parameter("units") == units
+
+
+def test_a_table_that_is_not_there_is_named_before_anything_runs(toy, monkeypatch):
+    flow = et.open(toy("a", "toy 20 1"))
+    monkeypatch.setattr("etendue.dataflow.flow.run", None)
+    for door in (flow.to_pandas, flow.to_astropy, flow.to_awkward):
+        with pytest.raises(SchemaError, match=r"no table 'hit'; did you mean 'hits'\? there are \["):
+            door("hit")

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from etendue.reprs import some_of
 from etendue.schema import Columns, Schema, Table
 
 if TYPE_CHECKING:
     import awkward
     import pandas
     import xarray
+    from astropy.table import QTable
+
+log = logging.getLogger(__name__)
 
 
 def concatenate(schema: Schema, partitions: list[Mapping[str, Columns]]) -> dict[str, Columns]:
@@ -75,6 +80,12 @@ def to_xarray(schema: Schema, tables: Mapping[str, Columns]) -> xarray.DataTree:
 def to_pandas(table: Table, columns: Columns) -> pandas.DataFrame:
     """The one-dimensional columns of a table as a data frame.
 
+    Returns
+    -------
+    pandas.DataFrame
+        With ``attrs``: ``units`` and ``descriptions`` by column, and ``left_out``, the columns of more
+        dimensions, which a data frame cannot hold (a log message names them as well).
+
     Raises
     ------
     ImportError
@@ -82,11 +93,58 @@ def to_pandas(table: Table, columns: Columns) -> pandas.DataFrame:
     """
     pandas = _import("pandas")
     flat = {name: column for name, column in columns.items() if column.ndim == 1}
-    return pandas.DataFrame(flat)
+    left_out = [name for name in columns if name not in flat]
+    if left_out:
+        log.warning(
+            "/%s: left out of the data frame, which has one dimension: %s", table.name, some_of(left_out)
+        )
+    frame = pandas.DataFrame(flat)
+    of = {name: table.variables[name] for name in flat}
+    frame.attrs = {
+        "units": {name: variable.units for name, variable in of.items() if variable.units},
+        "descriptions": {name: variable.description for name, variable in of.items() if variable.description},
+        "left_out": left_out,
+    }
+    return frame
+
+
+def to_astropy(table: Table, columns: Columns) -> QTable:
+    """A table as astropy's, every column with its units and description.
+
+    Returns
+    -------
+    astropy.table.QTable
+        Columns with units are quantities, angles in the schema's units.
+
+    Raises
+    ------
+    ImportError
+        If astropy is not installed; says how to install it.
+    """
+    quantities = _import("astropy.table").QTable(meta={"name": table.name, "description": table.description})
+    units = _import("astropy.units")
+    for name, column in columns.items():
+        variable = table.variables[name]
+        if variable.dtype == "str":
+            column = column.astype(str)
+        elif variable.units and column.dtype.kind in "iufc":
+            unit = units.Unit(
+                variable.units, parse_strict="silent"
+            )  # photo-electrons are no unit of astropy's
+            column = units.Quantity(column, unit, dtype=column.dtype, copy=False)
+        quantities[name] = column
+        quantities[name].info.description = variable.description or None
+    return quantities
 
 
 def to_awkward(schema: Schema, tables: Mapping[str, Columns], name: str) -> awkward.Array:
     """A table as records; rows that belong to events come as one list an event.
+
+    Returns
+    -------
+    awkward.Array
+        With the parameters ``units`` and ``descriptions`` by column, found by
+        ``array.layout.purelist_parameter("units")``.
 
     Raises
     ------
@@ -97,6 +155,10 @@ def to_awkward(schema: Schema, tables: Mapping[str, Columns], name: str) -> awkw
     records = awkward.zip(
         {column: awkward.from_numpy(array) for column, array in tables[name].items()}, depth_limit=1
     )
+    of = {column: schema[name].variables[column] for column in tables[name]}
+    records = awkward.with_parameter(records, "units", {c: v.units for c, v in of.items() if v.units})
+    about = {c: v.description for c, v in of.items() if v.description}
+    records = awkward.with_parameter(records, "descriptions", about)
     parent = schema[name].parent
     return records if parent is None else awkward.unflatten(records, tables[parent][f"n_{name}"])
 
@@ -104,7 +166,8 @@ def to_awkward(schema: Schema, tables: Mapping[str, Columns], name: str) -> awkw
 def _import(name: str) -> Any:
     from importlib import import_module
 
+    package = name.partition(".")[0]
     try:
         return import_module(name)
     except ImportError:
-        raise ImportError(f"{name} is needed for this: pip install 'etendue[{name}]'") from None
+        raise ImportError(f"{package} is needed for this: pip install 'etendue[{package}]'") from None

@@ -21,13 +21,14 @@ from etendue.dataflow.stage import Stage
 from etendue.dataflow.summary import Summary
 from etendue.dataflow.unify import Inputs
 from etendue.reprs import Section, card, cut, some_of
-from etendue.schema import Columns, Schema
+from etendue.schema import Columns, Schema, Table
 
 if TYPE_CHECKING:
     import awkward
     import hist
     import pandas
     import xarray
+    from astropy.table import QTable
     from distributed import Client
 
 log = logging.getLogger(__name__)
@@ -187,11 +188,26 @@ class Flow:
         return write_pass(self, str(store), tag, options)
 
     def collect(
-        self, *, client: Client | None = None, executor: Executor | None = None
+        self, *, client: Client | None = None, executor: Executor | None = None, needed: str | None = None
     ) -> tuple[Plan, dict[str, Columns]]:
-        """Run the pipeline and bring the written columns into memory, with the static tables."""
+        """Run the pipeline and bring the written columns into memory, with the static tables.
+
+        Parameters
+        ----------
+        client, executor
+            As for `write`.
+        needed : str, optional
+            A table without which there is no use in running.
+
+        Raises
+        ------
+        SchemaError
+            If there is no such table, or nothing of it is written.
+        """
 
         def execute(plan: Plan) -> tuple[Plan, dict[str, Columns]]:
+            if needed is not None:
+                plan.pipeline.written_schema.table(needed)
             with progress(plan) as advance:
                 outcome = run(plan, collect=True, client=client, executor=executor, progress=advance)
             return plan, _joined(plan, outcome)
@@ -219,18 +235,27 @@ class Flow:
         return to_xarray(plan.pipeline.schema, _joined(plan, run(plan, collect=True)))
 
     def to_pandas(self, table: str, **where: Any) -> pandas.DataFrame:
-        """Run the pipeline and return the one-dimensional columns of one table."""
+        """Run the pipeline and return the one-dimensional columns of one table; units are in ``attrs``."""
         from etendue.dataflow.doors import to_pandas
 
-        plan, tables = self.collect(**where)
-        return to_pandas(plan.pipeline.schema[table], tables[table])
+        return to_pandas(*self._table(table, where))
+
+    def to_astropy(self, table: str, **where: Any) -> QTable:
+        """Run the pipeline and return one table as astropy's, with units and descriptions."""
+        from etendue.dataflow.doors import to_astropy
+
+        return to_astropy(*self._table(table, where))
 
     def to_awkward(self, table: str, **where: Any) -> awkward.Array:
         """Run the pipeline and return one table as records, one list an event for child tables."""
         from etendue.dataflow.doors import to_awkward
 
-        plan, tables = self.collect(**where)
+        plan, tables = self.collect(**where, needed=table)
         return to_awkward(plan.pipeline.schema, tables, table)
+
+    def _table(self, name: str, where: Mapping[str, Any]) -> tuple[Table, Columns]:
+        plan, tables = self.collect(**where, needed=name)
+        return plan.pipeline.schema[name], tables[name]
 
     def to_hdf5(self, path: str | Path, *, identity: Sequence[str] | None = None) -> dict[str, int]:
         """Run the pipeline, partition by partition, into an HDF5 file for h5py and pandas.
