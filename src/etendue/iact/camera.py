@@ -18,6 +18,8 @@ from etendue.kernel import kernel
 from etendue.schema import Columns, SchemaError
 
 Frame = Literal["camera", "telescope"]
+#: The focal length that angles are made with: from ray tracing, or of the mirror.
+FocalLength = Literal["effective", "equivalent"]
 
 #: sim_telarray's codes of pixel shapes; every other code is a hexagon.
 CIRCLE, SQUARE = 0, 2
@@ -170,7 +172,12 @@ class Geometry(NamedTuple):
         return float(np.hypot(dx, dy).mean())
 
 
-def geometry_of(conditions: Mapping[str, Columns], label: str, frame: Frame = "camera") -> Geometry:
+def geometry_of(
+    conditions: Mapping[str, Columns],
+    label: str,
+    frame: Frame = "camera",
+    focal_length: FocalLength | None = None,
+) -> Geometry:
     """Geometry of a camera of a run.
 
     Parameters
@@ -181,30 +188,28 @@ def geometry_of(conditions: Mapping[str, Columns], label: str, frame: Frame = "c
         Name of the camera's table, such as ``lstcam``.
     frame : {"camera", "telescope"}
         Frame of the result.
+    focal_length : {"effective", "equivalent"}, optional
+        The focal length for the telescope frame. The equivalent one makes angles a few per cent too large.
+        By default the effective one, or where the input has none the equivalent one, with a warning; stages
+        choose one for all cameras instead.
 
     Raises
     ------
     SchemaError
-        If the run has no such camera.
-
-    Notes
-    -----
-    The focal length is the effective one (from ray tracing) where the input gives it; otherwise the
-    equivalent one, which makes angles a few per cent too large.
+        If the run has no such camera, or in the telescope frame not the chosen focal length of it.
     """
     missing = [name for name in (f"camera/{label}", f"optics/{label}") if name not in conditions]
     if missing:
         cameras = sorted(name.removeprefix("camera/") for name in conditions if name.startswith("camera/"))
         raise SchemaError(f"the run has no table {missing[0]!r}; there are pixels of the cameras {cameras}")
     optics = conditions[f"optics/{label}"]
-    focal_length = float(optics["effective_focal_length"][0])
-    if not np.isfinite(focal_length):
-        focal_length = float(optics["equivalent_focal_length"][0])
-        if frame == "telescope":
-            _warn_of_equivalent_focal_length(label)
-    return Geometry.of(
-        conditions[f"camera/{label}"], frame, focal_length, float(optics["camera_rotation"][0])
-    )
+    metres = float(optics[f"{focal_length or 'effective'}_focal_length"][0])
+    if frame == "telescope" and not np.isfinite(metres):
+        if focal_length is not None:
+            raise SchemaError(f"the run has no {focal_length} focal length of camera {label!r}")
+        metres = float(optics["equivalent_focal_length"][0])
+        _warn_of_equivalent_focal_length(label)
+    return Geometry.of(conditions[f"camera/{label}"], frame, metres, float(optics["camera_rotation"][0]))
 
 
 @cache

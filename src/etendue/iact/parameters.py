@@ -7,6 +7,7 @@ parameters are NaN, and -1 where they are integers.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar, NamedTuple
 
 import numpy as np
@@ -14,8 +15,9 @@ from pydantic import Field
 
 from etendue.dataflow.partition import Partition
 from etendue.dataflow.stage import TableStage
-from etendue.iact.camera import Frame, Geometry, geometry_of
+from etendue.iact.camera import FocalLength, Frame, Geometry, geometry_of
 from etendue.iact.cleaning import pixels_above
+from etendue.iact.focal_length import DESCRIPTION, check_choice, choice
 from etendue.iact.hillas import (
     along_and_across,
     axis_uncertainty,
@@ -29,7 +31,7 @@ from etendue.iact.morphology import islands
 from etendue.iact.schema import CAMERA
 from etendue.iact.timing import timing
 from etendue.kernel import kernel
-from etendue.schema import Columns, Schema, Variable
+from etendue.schema import Columns, Schema, Table, Variable
 
 
 class Parameter(NamedTuple):
@@ -297,6 +299,17 @@ class Parametrise(TableStage):
 
     frame: Frame = Field("telescope", description="degrees on the sky, or metres in the camera")
     true_images: bool = Field(True, description="parametrise simulated images, too")
+    focal_length: FocalLength = Field("effective", description=DESCRIPTION)
+
+    def check(self, schema: Schema, static: Mapping[str, Columns]) -> None:
+        """See that all cameras have the chosen focal length."""
+        super().check(schema, static)
+        if self.frame == "telescope":
+            check_choice(self.focal_length, schema, static)
+
+    def brings(self) -> dict[str, tuple[Table, Columns]]:
+        """The choice of the focal length."""
+        return choice(self.focal_length) if self.frame == "telescope" else {}
 
     def requires(self, schema: Schema) -> list[str]:
         """The columns that this stage reads; simulated images only if they are to be parametrised."""
@@ -316,7 +329,7 @@ class Parametrise(TableStage):
 
     def process(self, table: str, columns: Columns, partition: Partition) -> Columns:
         """Parametrise the images of one camera type."""
-        geometry = geometry_of(partition.conditions, table, self.frame)
+        geometry = geometry_of(partition.conditions, table, self.frame, self.focal_length)
         image, scratch = columns["image"], Scratch.of(columns["image"].shape[1])
         records = default_records(len(image), RECORD)
         mask = np.ascontiguousarray(columns["image_mask"]).view(np.uint8)

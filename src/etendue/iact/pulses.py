@@ -315,17 +315,20 @@ def integration_correction(
     Returns
     -------
     float64 array, shape (n_gains,)
-        Factors of the charge; 1 where the window misses the pulse.
+        Factors of the charge; 1 where the window misses the pulse, NaN where there is no pulse: it is empty,
+        has no step, or sums to zero.
 
     Notes
     -----
     As ctapipe's function of the same name: the pulse is summed into the readout's samples, of which a
     last, incomplete one is left out.
     """
+    if not (pulse.shape[1] > 0 and pulse_step > 0):
+        return np.full(len(pulse), np.nan)
     time = pulse_step * np.arange(pulse.shape[1])
     edges = sample_step * np.arange(np.ceil(pulse.shape[1] * pulse_step / sample_step))
     n_bins = len(edges) - 1
-    correction = np.ones(len(pulse))
+    correction = np.where(pulse.sum(axis=1) == 0, np.nan, 1.0)
     if n_bins < 1:
         return correction
     inside = time <= edges[-1]
@@ -335,5 +338,5 @@ def integration_correction(
         start = max(int(np.argmax(sampled)) - shift, 0)
         window = sampled[start : min(start + width, n_bins)]
         if window.sum() > 0:
-            correction[gain] = sampled.sum() / window.sum()
+            correction[gain] *= sampled.sum() / window.sum()
     return correction

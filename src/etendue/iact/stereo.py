@@ -15,7 +15,7 @@ from pydantic import Field
 
 from etendue.dataflow.partition import SELECTED, Partition
 from etendue.dataflow.stage import Stage
-from etendue.iact.camera import Frame, geometry_of
+from etendue.iact.camera import FocalLength, Frame, geometry_of
 from etendue.iact.directions import (
     cross,
     direction_to_horizon,
@@ -24,9 +24,10 @@ from etendue.iact.directions import (
     impact_distance,
     offset_to_direction,
 )
+from etendue.iact.focal_length import DESCRIPTION, check_choice, choice
 from etendue.iact.telescopes import telescope_rows
 from etendue.kernel import kernel, offsets
-from etendue.schema import Columns, Schema, Variable
+from etendue.schema import Columns, Schema, Table, Variable
 
 #: Squared sine of the angle up to which lines or planes count as parallel: rounding decides below it.
 PARALLEL = 1e-12
@@ -221,12 +222,15 @@ class ReconstructStereo(Stage):
     The method of ctapipe's ``HillasReconstructor``. Images with too little light or too few pixels, of no
     width, or marked as not selected do not count. Events with fewer than two images that count, or
     whose images' axes are all parallel, are not valid: their results are NaN, and none of their images is
-    used. Where only the lines of sight are parallel, the height alone is NaN.
+    used. Each other quantity stands for itself: direction and height follow from where the telescopes
+    point, so that the impact point alone is NaN where the array's pointing is not known (a run that tracks
+    right ascension and declination), and the height alone where the lines of sight are parallel.
     """
 
     min_intensity: float = Field(50.0, ge=0, description="images need more photo-electrons than this")
     min_pixels: int = Field(3, ge=0, description="images need more pixels than this")
     frame: Frame = Field("telescope", description="frame of the Hillas parameters")
+    focal_length: FocalLength = Field("effective", description=DESCRIPTION)
 
     reads: ClassVar[tuple[str, ...]] = (
         "events/run", "events/array_altitude", "events/array_azimuth",
@@ -246,7 +250,7 @@ class ReconstructStereo(Stage):
             "core_tilted_y": ("float64", "m", "reconstructed impact point in the tilted ground frame"),
             "h_max": ("float64", "m", "height of the shower's maximum above sea level"),
             "average_intensity": ("float64", "pe", "mean charge of the images used"),
-            "is_valid": ("bool", "", "whether the shower was reconstructed"),
+            "is_valid": ("bool", "", "whether the direction was reconstructed"),
             "n_telescopes": ("int16", "", "images used"),
         }.items()
     } | {
@@ -259,6 +263,15 @@ class ReconstructStereo(Stage):
             "core_psi": ("float64", "deg", "angle of the image's axis in the tilted ground frame"),
         }.items()
     }  # fmt: skip
+
+    def check(self, schema: Schema, static: Mapping[str, Columns]) -> None:
+        """See that all cameras have the chosen focal length, and that their parameters were made with it."""
+        super().check(schema, static)
+        check_choice(self.focal_length, schema, static)
+
+    def brings(self) -> dict[str, tuple[Table, Columns]]:
+        """The choice of the focal length, unless it is that of the parameters in the telescope frame."""
+        return choice(self.focal_length) if self.frame == "camera" else {}
 
     def requires(self, schema: Schema) -> list[str]:
         """Columns read, with the Hillas parameters of the chosen frame."""
@@ -311,13 +324,13 @@ class ReconstructStereo(Stage):
             columns.get(name, none) for name in names
         )
         passes = (intensity > self.min_intensity) & (n_pixels > self.min_pixels) & (width > 0)
-        radius = geometry_of(partition.conditions, label, self.frame).radius
+        radius = geometry_of(partition.conditions, label, self.frame, self.focal_length).radius
         psi = np.deg2rad(psi)
         cog = np.stack([x, y], axis=-1)
         points = np.stack([cog, cog + 0.1 * radius * np.stack([np.cos(psi), np.sin(psi)], axis=-1)], axis=1)
         if self.frame == "camera":  # x is along altitude there; and the camera's radius gives the scale
             points = points[..., ::-1] * (
-                geometry_of(partition.conditions, label, "telescope").radius / radius
+                geometry_of(partition.conditions, label, "telescope", self.focal_length).radius / radius
             )
         return {
             "event": partition.owners(label),
@@ -353,7 +366,7 @@ def _reconstruct(events: Columns, used: Columns, position: np.ndarray) -> tuple[
         "h_max": shower_heights(starts, cog, position),
         "average_intensity": total / np.maximum(n_images, 1),
     }
-    valid = np.isfinite(direction).all(axis=1) & np.isfinite(ground).all(axis=1)
+    valid = np.isfinite(direction).all(axis=1)
     result = {name: np.where(valid, column, np.nan) for name, column in result.items()}
     n_telescopes = np.where(valid, n_images, 0).astype(np.int16)
     return result | {"is_valid": valid, "n_telescopes": n_telescopes}, psi

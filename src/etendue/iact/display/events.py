@@ -13,6 +13,7 @@ from etendue.iact.camera import Geometry, geometry_of
 from etendue.iact.directions import telescope_offset
 from etendue.iact.display.pictures import array_view, camera_image
 from etendue.iact.display.style import mark
+from etendue.iact.focal_length import chosen
 
 if TYPE_CHECKING:
     import xarray
@@ -177,7 +178,7 @@ def _images(tables: Tables, facts: Mapping[str, Any], row: int) -> list[Image]:
         columns = {n: np.asarray(c[rows]) for n, c in tables[label].items() if n in wanted}
         names = (f"camera/{label}", f"optics/{label}")
         conditions = {name: {n: np.asarray(c) for n, c in tables[name].items()} for name in names}
-        geometry = geometry_of(conditions, label, "telescope")
+        geometry = geometry_of(conditions, label, "telescope", chosen(tables))
         size = conditions[f"optics/{label}"]["type"][0] if "type" in conditions[f"optics/{label}"] else label
         for position, tel_id in enumerate(columns["tel_id"]):
             readout = {name: column[position] for name, column in columns.items()}

@@ -83,6 +83,12 @@ class Camera:
         """Name of its table."""
         return re.sub(r"[^a-z0-9_]", "_", self.name.lower()) or "camera"
 
+    @property
+    def can_be_corrected(self) -> bool:
+        """Whether there is a reference pulse for each gain, by which charges can be corrected."""
+        pulses, steps = (self.channels[f"reference_pulse_{name}"] for name in ("shape", "sample_width"))
+        return bool(pulses.sum(axis=1).all() and (steps > 0).all())
+
     @cached_property
     def content(self) -> bytes:
         """Digest of what telescopes of one table share, but for the samples that events hold."""
@@ -149,6 +155,14 @@ class Header:
             return True
 
 
+class _ValueError(ObjectError):
+    """A value of a telescope that cannot be: in which object, what was expected and found."""
+
+    def __init__(self, kind: int, message: str) -> None:
+        super().__init__(message)
+        self.kind = kind
+
+
 @dataclass
 class _Parts:
     """Objects of the header, decoded."""
@@ -160,8 +174,10 @@ class _Parts:
     history: list[Object] = field(default_factory=list)
     early: list[Object] = field(default_factory=list)
     decoded: dict[tuple, Any] = field(default_factory=dict)
+    offsets: dict[tuple[int, int], int] = field(default_factory=dict)
 
     def add(self, found: Object) -> None:
+        self.offsets[found.type, found.id] = found.offset
         if found.type == HISTORY:
             self.history.append(found)
         elif found.type == META:
@@ -216,7 +232,7 @@ def read_header(walk: Iterator[Object | Damage], path: str) -> Header:
     if parts.mc_run is None:
         raise SourceError(path, place, "expected an MC run header (2001): only simulated data can be read")
     try:
-        return _header(parts)
+        return _header(parts, path)
     except (KeyError, ValueError, IndexError) as error:
         message = f"the objects of the header contradict each other ({error}); get the file anew"
         raise SourceError(path, place, message) from error
@@ -259,7 +275,7 @@ def decode_object(found: Object) -> Any:
         raise ObjectError(f"cannot be decoded ({type(error).__name__}: {error})") from error
 
 
-def _header(parts: _Parts) -> Header:
+def _header(parts: _Parts, path: str) -> Header:
     built: dict[tuple, Camera] = {}
     cameras = {}
     for tel_id, objects in parts.by_telescope.items():
@@ -272,7 +288,11 @@ def _header(parts: _Parts) -> Header:
             b"MIRROR_CLASS" in meta,
         )
         if key not in built:
-            built[key] = _camera(objects, meta)
+            try:
+                built[key] = _camera(objects, meta)
+            except _ValueError as error:
+                place = f"byte {parts.offsets[error.kind, tel_id]} (object {error.kind}, telescope {tel_id})"
+                raise SourceError(path, place, f"{error}; get the file anew") from error
         cameras[tel_id] = built[key]
     if missing := cameras.keys() - {int(tel_id) for tel_id in parts.run["tel_id"]}:
         raise ValueError(f"the run header does not list the telescopes {sorted(missing)}")
@@ -301,9 +321,16 @@ def _camera(objects: dict[int, Any], meta: dict[bytes, bytes]) -> Camera:
     n_pixels = camera["n_pixels"]
     if not (0 < n_gains <= 2 and n_pixels > 0 and pixels["sum_bins"] > 0):
         raise ValueError(f"{n_gains} gains, {n_pixels} pixels, {pixels['sum_bins']} samples")
+    equivalent, effective = (_length(camera.get(f"{kind}focal_length", 0)) for kind in ("", "effective_"))
+    if np.isnan(equivalent) and np.isnan(effective):
+        found = f"{camera['focal_length']} and {camera.get('effective_focal_length', 0)} (effective)"
+        raise _ValueError(CAMERA_SETTINGS, f"expected a focal length greater than 0 m, found {found}")
+    time_slice = _length(pixels["time_slice"])
+    if np.isnan(time_slice) and pixels["sum_bins"] > 1:  # a camera that gives sums needs none
+        found = f"{pixels['time_slice']} of {pixels['sum_bins']} samples"
+        raise _ValueError(PIXEL_SETTINGS, f"expected a time slice greater than 0 ns, found {found}")
     size, optics, name = _names(camera, meta)
     pulses = np.asarray(pixels.get("ref_shape", np.empty((n_gains, 0))), dtype=np.float64)
-    effective = float(camera.get("effective_focal_length", np.nan))
     return Camera(
         size=size,
         optics=optics,
@@ -315,13 +342,13 @@ def _camera(objects: dict[int, Any], meta: dict[bytes, bytes]) -> Camera:
             "pixel_shape": np.asarray(camera["pixel_shape"]).astype(np.int8),
         },
         channels={
-            "sampling_rate": np.full(n_gains, 1 / np.float64(pixels["time_slice"])),
+            "sampling_rate": np.full(n_gains, 1 / time_slice),
             "reference_pulse_sample_width": np.full(n_gains, pixels.get("ref_step", np.nan), np.float64),
             "reference_pulse_shape": pulses[np.minimum(np.arange(n_gains), len(pulses) - 1)],
         },
         n_samples=int(pixels["sum_bins"]),
-        equivalent_focal_length=float(camera["focal_length"]),
-        effective_focal_length=effective if effective > 0 else np.nan,
+        equivalent_focal_length=equivalent,
+        effective_focal_length=effective,
         mirror_area=float(camera["mirror_area"]),
         n_mirrors=int(camera["n_mirrors"]),
         camera_rotation=float(-np.rad2deg(camera["cam_rot"])),
@@ -342,6 +369,11 @@ def _names(camera: dict[str, Any], meta: dict[bytes, bytes]) -> tuple[str, str, 
         if (known_pixels, known_focal_length) == (n_pixels, focal_length) and same_tiles:
             return tuple(names)
     return size, f"UNKNOWN-{area:.0f}M2", f"UNKNOWN-{n_pixels}PX"
+
+
+def _length(value: float) -> float:
+    """A length or duration, which is greater than zero and finite; else NaN."""
+    return float(value) if 0 < value < np.inf else np.nan
 
 
 def _history(found: Object) -> Iterator[str]:

@@ -154,8 +154,14 @@ def _notes(path: str, walk: EventWalk) -> list[str]:
             f"{path}: the run header gives right ascension and declination, so the array's altitude and "
             "azimuth are NaN: directions and heights can be reconstructed, impact points cannot"
         )
+    cameras = walk.header.cameras
+    if without := [tel_id for tel_id, c in cameras.items() if c.n_samples > 1 and not c.can_be_corrected]:
+        notes.append(
+            f"{path}: the reference pulse of the telescopes {without} is missing or zero, so that charges "
+            "corrected by it are NaN; Integrate(correct=False) gives them uncorrected"
+        )
     if walk.n_events == 0:
-        notes.append(f"{path}: {len(walk.header.cameras)} telescopes in the header, but no events")
+        notes.append(f"{path}: {len(cameras)} telescopes in the header, but no events")
     if not walk.showers.is_closed:
         notes.append(
             f"{path}: it lacks the histograms with which sim_telarray closes a run, so it may have been cut "
