@@ -10,7 +10,8 @@ reconstructed (offline) files: ``/events`` own ``/hits``, ``/mc_hits``, ``/track
 IceCube: ``/events`` is one row a physics frame (with the content of its DAQ frame), and owns one table a
 pulse series, named by its key in the frame and of the kind ``pulses``.
 
-What a stage brings in: ``/detector``, one row a photomultiplier, and ``/modules``, one row an optical module.
+What a stage brings in: ``/detector``, one row a photomultiplier, ``/modules``, one row an optical module, and
+for KM3NeT ``/detector_file``, what its file says of the whole.
 """
 
 from __future__ import annotations
@@ -182,6 +183,25 @@ MODULES = Table(
         qz=("float64", "", "orientation, a quaternion; NaN where the format has none"),
         t0=("float64", "ns", "of the module's own clock; NaN where the format has none"),
         status=("uint32", "", "status bits; 0 where the format has none"),
+    ),
+)
+
+
+DETECTOR_FILE = Table(
+    name="detector_file",
+    dim="detector_file",
+    role="static",
+    description="one row: what the detector's file says of the whole",
+    variables=variables(
+        "detector_file",
+        det_id=("int32", "", "detector number; 0 where the format has none"),
+        version=("int32", "", "version of the detx or datx format; 0 for other formats"),
+        valid_from=("float64", "s", "since 1970-01-01 UTC; NaN where the format has none"),
+        valid_until=("float64", "s", "since 1970-01-01 UTC; NaN where the format has none"),
+        utm_grid=("str", "", "ellipsoid and zone of the origin; empty where the format has none"),
+        utm_easting=("float64", "m", "origin of the coordinates; NaN where the format has none"),
+        utm_northing=("float64", "m", "origin of the coordinates; NaN where the format has none"),
+        utm_height=("float64", "m", "origin of the coordinates; NaN where the format has none"),
     ),
 )
 

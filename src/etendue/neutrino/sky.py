@@ -10,6 +10,7 @@ Equatorial coordinates are ICRS: the aberration of light (up to 0.0057 degrees) 
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -63,6 +64,23 @@ class Site:
         convergence = grid.get_factors(longitude, latitude).meridian_convergence
         return cls(name, longitude, latitude, height, convergence, zone)
 
+    @classmethod
+    def of_grid(cls, name: str, grid: str, easting: float, northing: float, height: float) -> Site | None:
+        """A site by the UTM reference of a detector file, in a grid as ``WGS84 33N``; None for others."""
+        match = re.fullmatch(r"WGS84 (\d{1,2})N", grid)
+        if not match or not np.isfinite([easting, northing, height]).all():
+            return None
+        return cls.of_utm(name, easting, northing, height, int(match[1]))
+
+    def is_near(self, other: Site) -> bool:
+        """Whether two sites are the same to some kilometres; ANTARES is 12 km from ORCA."""
+        off = (self.latitude - other.latitude, (self.longitude - other.longitude) * self._parallel)
+        return bool(np.hypot(*off) < 0.05)
+
+    @property
+    def _parallel(self) -> float:
+        return float(np.cos(np.radians(self.latitude)))
+
     def to_utm(self, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Easting and northing in metres of positions in the detector's frame.
 
@@ -100,6 +118,9 @@ _UTM = {
     "antares": (268221.6, 4742381.9, -2500.0, 32),
 }
 
+#: Where KM3NeT's detectors are, by their numbers, as their detector files say.
+_DETECTORS = {20: "arca", 133: "arca", 23: "orca", 44: "orca", 49: "orca"}
+
 #: IceCube's y axis points along the prime meridian, so the convergence is minus the longitude.
 _ICECUBE = Site("icecube", longitude=-62.6081, latitude=-89.9944, height=883.9, convergence=62.6081)
 
@@ -122,6 +143,11 @@ def site(name: str) -> Site:
     if name.lower() not in _UTM:
         raise SkyError(f"no site {name!r}; there are {', '.join([*_UTM, 'icecube'])}, or make a Site")
     return Site.of_utm(name.lower(), *_UTM[name.lower()])
+
+
+def site_of_detector(det_id: int) -> Site | None:
+    """The site of one of KM3NeT's detectors by its number; None where we do not know it."""
+    return site(_DETECTORS[det_id]) if det_id in _DETECTORS else None
 
 
 def to_horizontal(direction: Vectors, where: Site) -> tuple[np.ndarray, np.ndarray]:

@@ -2,8 +2,10 @@
 
 import numpy as np
 import pytest
+from km3net_testdata import data_path
 
 from etendue.dataflow.partition import Partition
+from etendue.dataflow.source import SourceError
 from etendue.neutrino.icecube.geometry import PlacePulses, positions
 from etendue.neutrino.icecube.pulses import direction_angles, gather
 from etendue.schema import SchemaError
@@ -32,6 +34,31 @@ def test_geometry_of_a_file(tmp_path):
     made = stage(wanting(partition_of([event]), brought))
     place_of = np.stack([made[f"{SERIES}/pos_{axis}"] for axis in "xyz"], axis=-1)
     np.testing.assert_array_equal(place_of, table[[0, 1, 1], [2, 0, 2]])
+
+
+def test_geometry_of_another_detector_is_refused(tmp_path):
+    path = str(tmp_path / "positions.npy")
+    np.save(path, np.zeros((2, 3, 3)))
+    event = {"string": [1, 2, 2, 7], "om": [3, 4, 61, 1], "time": [0.0, 1.0, 2.0, 3.0]}
+    stage = PlacePulses(geometry=path, pulses=SERIES)
+    brought = {name: columns for name, (_, columns) in stage.brings().items()}
+    with pytest.raises(SourceError, match=r"module \(2, 4\): not there, and 2 pulses"):
+        stage(wanting(partition_of([event]), brought))
+    asked = PlacePulses(geometry=path, pulses=SERIES, other_detector=True)
+    made = asked(wanting(partition_of([event]), brought))
+    assert np.isnan(made[f"{SERIES}/pos_x"]).tolist() == [False, True, True, True]
+
+
+def test_detector_files_of_km3net_and_other_frames_are_refused(tmp_path):
+    schema = partition_of([muon(1)]).schema
+    detx = data_path("detx/detx_v5.detx")
+    with pytest.raises(SourceError, match="got KM3NeT's detector 49"):
+        PlacePulses(geometry=detx).check(schema, {})
+    PlacePulses(geometry=detx, other_detector=True).check(schema, {})
+    path = str(tmp_path / "deep.npy")
+    np.save(path, np.full((2, 3, 3), -1948.0))
+    with pytest.raises(SourceError, match="modules at -1948 m in the middle"):
+        PlacePulses(geometry=path).check(schema, {})
 
 
 def test_without_a_geometry():

@@ -1,12 +1,15 @@
 """Calibration of hits against km3pipe's, on real and simulated files."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from km3net_testdata import data_path
 
-from etendue.dataflow.pipeline import Pipeline
+import etendue as et
+from etendue.dataflow.pipeline import Pipeline, PipelineError
 from etendue.dataflow.source import SourceError
 from etendue.neutrino.detector import read_detector
 from etendue.neutrino.km3net.calibration import CalibrateHits, find_keys, hash_table, photomultipliers
@@ -91,6 +94,38 @@ def test_a_module_of_another_detector_is_an_error():
         run(partition, CalibrateHits(detector=DETECTOR_133))
     with pytest.raises(SourceError, match="cannot be read"):
         run(partition, CalibrateHits(detector="nowhere.detx"))
+
+
+@pytest.fixture
+def detector_134(tmp_path):
+    """The file of detector 133 with another number and later clocks: it has all modules of the data."""
+    lines = Path(DETECTOR_133).read_text().splitlines(keepends=True)
+    header = next(i for i, line in enumerate(lines) if line.split()[:1] == ["133"])
+    lines[header] = lines[header].replace("133", "134", 1)
+    path = tmp_path / "detector_134.detx"
+    path.write_text("".join(lines))
+    return str(path)
+
+
+def test_a_file_of_another_detector_is_refused_unless_asked_for(detector_134):
+    flow = et.open(data_path("online/KM3NeT_00000133_JDAQEvent.root"))
+    with pytest.raises(PipelineError, match="file is of detector 134, the data are of detector 133"):
+        (flow | CalibrateHits(detector=detector_134)).plan()
+    asked = (flow | CalibrateHits(detector=detector_134, other_detector=True)).compute()
+    own = (flow | CalibrateHits(detector=DETECTOR_133)).compute()
+    np.testing.assert_array_equal(asked["hits"]["t"], own["hits"]["t"])
+    assert own["detector_file"]["det_id"] == [133]
+
+
+@pytest.mark.parametrize(("det_id", "refused"), [((133, 133), False), ((133, -1), False), ((133, 267), True)])
+def test_events_of_another_detector_in_a_joined_file_are_found(det_id, refused):
+    made = events([1, 1], KNOWN["dom_id"][:2], channel_id=[0, 0], tdc=[10, 20])
+    partition = made.with_columns({"events/det_id": np.array(det_id, np.int32)})
+    if refused:
+        with pytest.raises(SourceError, match="data are of detector 267"):
+            run(partition, CalibrateHits(detector=DETECTOR_133))
+    else:
+        assert len(run(partition, CalibrateHits(detector=DETECTOR_133))["hits/t"]) == 2
 
 
 def test_a_channel_that_a_module_lacks_gives_nan():

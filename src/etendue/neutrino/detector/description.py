@@ -9,7 +9,7 @@ import numpy as np
 
 from etendue.dataflow.source import SourceError
 from etendue.kernel import owners
-from etendue.neutrino.schema import DETECTOR, MODULES
+from etendue.neutrino.schema import DETECTOR, DETECTOR_FILE, MODULES
 from etendue.schema import Columns, Table
 
 #: Below this share of the greatest possible determinant, the axes of a module's PMTs are as good as parallel.
@@ -98,6 +98,19 @@ class Detector:
         if "pos_x" not in modules:
             modules |= axes_crossings(modules["n_pmts"], pmts)
         return cls(_closed(DETECTOR, pmts), _closed(MODULES, modules), **facts)
+
+    @property
+    def brought(self) -> dict[str, tuple[Table, Columns]]:
+        """The static tables that a stage brings of it: photomultipliers, modules, and the whole."""
+        whole = {
+            name: np.array([getattr(self, name)], dtype=variable.dtype)
+            for name, variable in DETECTOR_FILE.variables.items()
+        }
+        return {
+            DETECTOR.name: (DETECTOR, self.detector),
+            MODULES.name: (MODULES, self.modules),
+            DETECTOR_FILE.name: (DETECTOR_FILE, whole),
+        }
 
 
 def _closed(table: Table, columns: Mapping[str, np.ndarray]) -> Columns:

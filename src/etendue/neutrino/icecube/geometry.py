@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 import numpy as np
 from pydantic import Field
 
 from etendue.dataflow.partition import Partition
+from etendue.dataflow.source import SourceError
 from etendue.dataflow.stage import Stage
 from etendue.neutrino.detector import read_detector
 from etendue.neutrino.icecube.pulses import is_icetop, sensor
 from etendue.neutrino.schema import DETECTOR, MODULES, PULSES
 from etendue.schema import Columns, Schema, SchemaError, Table, Variable
+
+#: Modules that any geometry of IceCube has: strings 1 to 86, modules 1 to 60 on each.
+LAST_STRING, LAST_MODULE = 86, 60
+
+#: Height [m] that the middle of no detector in IceCube's frame is at: its origin is in the middle of IceCube.
+HIGHEST = 1000.0
 
 
 def positions(
@@ -50,12 +58,18 @@ def positions_of_modules(
 
 
 class PlacePulses(Stage):
-    """Give each pulse the position of its photomultiplier; NaN where the detector has none such."""
+    """Give each pulse the position of its photomultiplier; NaN where the detector has none such.
+
+    A file that does not have a module of IceCube's strings that was hit is of another detector, and an error.
+    """
 
     geometry: str = Field(
         "",
         description="file with the detector: a table of modules (Parquet, NumPy); "
         "empty if the input brings its own geometry",
+    )
+    other_detector: bool = Field(
+        False, description="whether the file may be that of another detector, or lack modules with pulses"
     )
     pulses: str = Field(
         f"@{PULSES}", description="pulse series to place: name, pattern, or all tables of a kind"
@@ -69,6 +83,20 @@ class PlacePulses(Stage):
             return {}
         detector = read_detector(self.geometry)
         return {"detector": (DETECTOR, detector.detector), "modules": (MODULES, detector.modules)}
+
+    def check(self, schema: Schema, static: Mapping[str, Columns]) -> None:
+        """See that the file is none of KM3NeT's, and of IceCube's frame: others count in other ways."""
+        if not self.geometry or self.other_detector:
+            return
+        detector = read_detector(self.geometry)
+        ask = "give IceCube's, or other_detector=true to take this one"
+        if detector.version or detector.det_id:
+            message = f"expected a table of IceCube's modules, got KM3NeT's detector {detector.det_id}; {ask}"
+            raise SourceError(self.geometry, "header", message)
+        height = np.median(positions_of_modules(detector.detector)[3])
+        if not abs(height) < HIGHEST:
+            message = f"modules at {height:.0f} m in the middle, not around 0 as in IceCube's frame; {ask}"
+            raise SourceError(self.geometry, "positions", message)
 
     def requires(self, schema: Schema) -> list[str]:
         """String, module and photomultiplier of each pulse."""
@@ -94,7 +122,22 @@ class PlacePulses(Stage):
         for table in partition.schema.matching(self.pulses):
             columns = partition.tables.get(table.name)
             if columns and any(f"{table.name}/pos_{axis}" in partition.wanted for axis in "xyz"):
-                place = (columns[name] for name in ("string", "om", "pmt"))
+                place = tuple(columns[name] for name in ("string", "om", "pmt"))
                 x, y, z = positions(partition.conditions["detector"], *place)
+                if self.geometry and not self.other_detector:
+                    self._check_known(*place[:2], np.isnan(x))
                 made |= {f"{table.name}/pos_{axis}": p for axis, p in zip("xyz", (x, y, z), strict=True)}
         return made
+
+    def _check_known(self, string: np.ndarray, om: np.ndarray, unknown: np.ndarray) -> None:
+        """See that no pulse of IceCube's own strings is without a place."""
+        of_icecube = (string >= 1) & (string <= LAST_STRING) & (om >= 1) & (om <= LAST_MODULE)
+        missing = np.flatnonzero(unknown & of_icecube)
+        if missing.size:
+            first = missing[0]
+            raise SourceError(
+                self.geometry,
+                f"module ({string[first]}, {om[first]})",
+                f"not there, and {missing.size} pulses are of such modules: the file is of another detector; "
+                "give IceCube's, or other_detector=true to leave those pulses out",
+            )

@@ -5,6 +5,7 @@ The time is t = tdc + t0 - slewing(ToT).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -17,8 +18,9 @@ from etendue.dataflow.source import SourceError
 from etendue.dataflow.stage import Stage
 from etendue.kernel import kernel
 from etendue.neutrino.detector import Detector, read_detector
+from etendue.neutrino.km3net.same_detector import DETECTOR_NUMBERS, check_inputs, check_rows
 from etendue.neutrino.km3net.slewing import slewing
-from etendue.neutrino.schema import DETECTOR, DIRECTION, MODULES, POSITION, RAW_HIT, calibrated
+from etendue.neutrino.schema import DETECTOR, DIRECTION, POSITION, RAW_HIT, calibrated
 from etendue.schema import Columns, Schema, Table, Variable, variables
 
 #: Places of a module in the arrays by channel.
@@ -269,7 +271,8 @@ class CalibrateHits(Stage):
 
     Works on ``/hits`` and ``/triggered_hits`` of events, on ``/hits`` of time slices (whose module is the
     frame's), and on ``/mc_hits``, which name their photomultiplier and whose times are true ones and stay
-    as they are. A module that the detector file does not have is an error: it is another detector's file.
+    as they are. A file of another detector is an error: its number is not that of the data, which
+    ``other_detector`` allows, or it lacks a module of theirs.
     A channel that a known module does not have is a broken hit: all it gets is NaN (see `CheckFrames`).
 
     The columns ``pmt_id``, ``du`` and ``floor`` are made where a later stage reads them or they are written
@@ -280,15 +283,21 @@ class CalibrateHits(Stage):
         *(f"{table}/{c}?" for table in RAW_TABLES for c in ("dom_id", "channel_id", "tdc", "tot")),
         "frames/dom_id?",
         "mc_hits/pmt_id?",
+        *(f"{name}?" for name in DETECTOR_NUMBERS),
     )
 
     detector: Name = Field(description="detector file: detx or datx")
+    other_detector: bool = Field(False, description="whether the file may be that of another detector")
     slewing: Literal[0, 1, 2, 3] = Field(3, description="slewing: 3 the table in use, 1 and 2 older, 0 none")
 
     def brings(self) -> dict[str, tuple[Table, Columns]]:
-        """The detector: its photomultipliers and its modules."""
-        detector = read_detector(self.detector)
-        return {DETECTOR.name: (DETECTOR, detector.detector), MODULES.name: (MODULES, detector.modules)}
+        """The detector: its photomultipliers, its modules, and what its file says of the whole."""
+        return read_detector(self.detector).brought
+
+    def check(self, schema: Schema, static: Mapping[str, Columns]) -> None:
+        """See that the file is that of the inputs' detector, if they have hits."""
+        if not self.other_detector and self.provides(schema):
+            check_inputs(self.detector, static)
 
     def provides(self, schema: Schema) -> dict[str, Variable]:
         """Times, positions and axes in each table of hits."""
@@ -307,6 +316,8 @@ class CalibrateHits(Stage):
 
     def __call__(self, partition: Partition) -> dict[str, np.ndarray]:
         """Calibrate the hits of a partition."""
+        if not self.other_detector and self.provides(partition.schema):
+            check_rows(self.detector, partition)
         detector = photomultipliers(self.detector)
         made = {}
         for name in RAW_TABLES:

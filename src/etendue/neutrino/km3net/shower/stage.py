@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 import numpy as np
@@ -15,10 +16,11 @@ from etendue.neutrino.km3net.muon.prefit import isotropic
 from etendue.neutrino.km3net.muon.selection import centred, coincident, connected, seed_hits
 from etendue.neutrino.km3net.muon.stage import HITS
 from etendue.neutrino.km3net.ordered import OrderedHits, pmt_rows
+from etendue.neutrino.km3net.same_detector import check_inputs, check_rows
 from etendue.neutrino.km3net.shower.light import directions_and_energies
 from etendue.neutrino.km3net.shower.vertex import fit_vertex
 from etendue.neutrino.schema import DETECTOR
-from etendue.schema import Columns, Table
+from etendue.schema import Columns, Schema, Table
 
 #: Modules whose first hits the vertex is fitted to, those with the largest coincidences.
 N_MODULES = 100
@@ -66,7 +68,7 @@ class ReconstructShower(Stage):
     direction and no energy (NaN).
     """
 
-    reads: ClassVar[tuple[str, ...]] = (*HITS, "hits/trigger_mask?", "hits/trig?")
+    reads: ClassVar[tuple[str, ...]] = (*HITS, "hits/trigger_mask?", "hits/trig?", "events/det_id?")
     writes: ClassVar[dict[str, tuple]] = {
         "events/shower_exists": ("event", "bool", "", "whether a vertex was found"),
         "events/shower_pos_x": ("event", "float64", "m", "vertex"),
@@ -84,13 +86,21 @@ class ReconstructShower(Stage):
 
     grid: float = Field(20.0, gt=1, le=45, description="angle [deg] between the directions that are scanned")
     detector: str = Field("", description="detector file, where no earlier stage brings the detector")
+    other_detector: bool = Field(False, description="whether the file may be that of another detector")
 
     def brings(self) -> dict[str, tuple[Table, Columns]]:
         """The detector, if a file is given."""
-        return {DETECTOR.name: (DETECTOR, read_detector(self.detector).detector)} if self.detector else {}
+        return read_detector(self.detector).brought if self.detector else {}
+
+    def check(self, schema: Schema, static: Mapping[str, Columns]) -> None:
+        """See that the file is that of the inputs' detector."""
+        if self.detector and not self.other_detector:
+            check_inputs(self.detector, static)
 
     def __call__(self, partition: Partition) -> dict[str, np.ndarray]:
         """Fit the events of a partition."""
+        if self.detector and not self.other_detector:
+            check_rows(self.detector, partition)
         hits = OrderedHits.of(partition)
         arrays = hits.dom_id, hits.channel_id, hits.t, hits.position, hits.axis, hits.is_seed
         found = vertices(hits.starts, *arrays)
