@@ -19,6 +19,7 @@ from etendue.lazy import attach
 if TYPE_CHECKING:
     from etendue import iact, neutrino
     from etendue.cluster import connect
+    from etendue.dataflow.catalogue import stages
     from etendue.dataflow.flow import Flow
     from etendue.dataflow.pipeline import Pipeline
     from etendue.dataflow.registry import find_pipeline
@@ -44,6 +45,7 @@ _HOMES = {
     "neutrino": "",
     "passes": "etendue.store:passes",
     "stage": "etendue.dataflow.stage:stage",
+    "stages": "etendue.dataflow.catalogue:stages",
 }
 
 __all__ = [
@@ -61,6 +63,7 @@ __all__ = [
     "open",
     "passes",
     "stage",
+    "stages",
 ]
 
 
