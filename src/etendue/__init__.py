@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from etendue.dataflow.flow import Flow
     from etendue.dataflow.pipeline import Pipeline
     from etendue.dataflow.registry import find_pipeline
+    from etendue.dataflow.select import Select
     from etendue.dataflow.stage import Stage, TableStage, stage
     from etendue.histogram import Request as Histogram
     from etendue.histogram import axis
@@ -35,6 +36,7 @@ _HOMES = {
     "Flow": "etendue.dataflow.flow:Flow",
     "Histogram": "etendue.histogram:Request",
     "Pipeline": "etendue.dataflow.pipeline:Pipeline",
+    "Select": "etendue.dataflow.select:Select",
     "Stage": "etendue.dataflow.stage:Stage",
     "TableStage": "etendue.dataflow.stage:TableStage",
     "axis": "etendue.histogram:axis",
@@ -52,6 +54,7 @@ __all__ = [
     "Flow",
     "Histogram",
     "Pipeline",
+    "Select",
     "Stage",
     "TableStage",
     "axis",

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from etendue.dataflow.pipeline import CheckedPipeline, Pipeline
+from etendue.dataflow.chain import CheckedPipeline
+from etendue.dataflow.pipeline import Pipeline
 from etendue.dataflow.settle import settled
 from etendue.dataflow.source import OnError, Scan
 from etendue.dataflow.unify import Inputs

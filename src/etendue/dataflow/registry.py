@@ -40,7 +40,8 @@ class ConfigError(ValueError):
 
 @cache
 def _stage_entries() -> Mapping[str, EntryPoint]:
-    return {entry.name: entry for entry in entry_points(group="etendue.stages")}
+    entries = {entry.name: entry for entry in entry_points(group="etendue.stages")}
+    return dict(sorted(entries.items(), key=lambda item: item[0].casefold()))
 
 
 def registered_stages() -> Mapping[str, type[Stage]]:

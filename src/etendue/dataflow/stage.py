@@ -14,20 +14,26 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 import numpy as np
 from pydantic import BaseModel, ConfigDict, create_model, model_validator
 
+from etendue.dataflow.declarations import declared, places
 from etendue.dataflow.parameters import check_finite, check_known
-from etendue.dataflow.partition import Partition
-from etendue.schema import Columns, Schema, Table, Variable, split
+from etendue.dataflow.partition import SELECTED, Partition
+from etendue.schema import Columns, Schema, SchemaError, Table, Variable, split
 
 if TYPE_CHECKING:
     from etendue.dataflow.pipeline import Pipeline
+
+
+_MARK = "whether the row, and all that it owns, is written"
 
 
 class Stage(BaseModel):
     """One step of a pipeline.
 
     Subclasses declare ``reads`` (references, see `etendue.schema`) and ``writes`` (references with the
-    `Variable` they make), give their parameters as pydantic fields with descriptions, and compute in
-    ``__call__``. What they read of ``conditions`` tables is not declared: it is always at hand.
+    `Variable` they make), name the tables (or ``@kind``) of which they mark the rows to keep (``marks``:
+    they return a bool column ``selected`` of each), give their parameters as pydantic fields with
+    descriptions, and compute in ``__call__``. What they read of ``conditions`` tables is not declared: it
+    is always at hand.
 
     No parameter is NaN or infinite: a comparison with NaN is false without a word, and a pass could not
     hold it. A stage whose parameters have to fit the inputs says so in `check`.
@@ -37,6 +43,14 @@ class Stage(BaseModel):
 
     reads: ClassVar[tuple[str, ...]] = ()
     writes: ClassVar[Mapping[str, Variable | tuple]] = {}
+    marks: ClassVar[tuple[str, ...]] = ()
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **options: Any) -> None:
+        super().__pydantic_init_subclass__(**options)
+        if isinstance(cls.__dict__.get("writes"), Mapping):
+            for reference, spec in cls.writes.items():
+                declared(reference, spec)
 
     @model_validator(mode="before")
     @classmethod
@@ -56,10 +70,15 @@ class Stage(BaseModel):
 
     def provides(self, schema: Schema) -> dict[str, Variable]:
         """The ``table/column`` names that this stage writes, with their declarations."""
-        return {
+        columns = {
             name: Variable.of(split(name)[1], spec)
             for reference, spec in self.writes.items()
             for name in schema.resolve(reference)
+        }
+        return columns | {
+            f"{table.name}/{SELECTED}": Variable(SELECTED, (table.dim,), "bool", "", _MARK)
+            for pattern in self.marks
+            for table in schema.matching(pattern)
         }
 
     def check(self, schema: Schema, static: Mapping[str, Columns]) -> None:
@@ -133,7 +152,11 @@ class TableStage(Stage):
 class FunctionStage(Stage):
     """A stage made of a plain function by `stage`."""
 
-    function: ClassVar[Callable[..., Mapping[str, np.ndarray]]]
+    function: ClassVar[Callable[..., Mapping[str, np.ndarray] | np.ndarray]]
+
+    def check(self, schema: Schema, static: Mapping[str, Columns]) -> None:
+        """See that there are the tables that the function writes into."""
+        places([*self.writes, *(f"{table}/{SELECTED}" for table in self.marks)], schema)
 
     @property
     def name(self) -> str:
@@ -150,9 +173,21 @@ class FunctionStage(Stage):
             if not all(name in partition for name in names):
                 continue  # a table that this partition's input does not have
             arrays = [partition[name] for name in names]
-            result = type(self).function(*arrays, **dict(self))
+            result = self._named(type(self).function(*arrays, **dict(self)))
             made.update({_in_table(name, table): np.asarray(array) for name, array in result.items()})
         return made
+
+    def _named(self, result: Mapping[str, np.ndarray] | np.ndarray) -> Mapping[str, np.ndarray]:
+        """What the function returned by column; a single array is the only column that it declares."""
+        if isinstance(result, Mapping):
+            return result
+        names = [*self.writes, *(f"{table}/{SELECTED}" for table in self.marks)]
+        if len(names) != 1 or result is None:
+            raise SchemaError(
+                f"it returned {type(result).__name__}; expected {{'table/column': array}} with "
+                f"{', '.join(names) or 'nothing'}"
+            )
+        return {names[0]: result}
 
 
 def _in_table(reference: str, table: str | None) -> str:
@@ -160,7 +195,10 @@ def _in_table(reference: str, table: str | None) -> str:
 
 
 def stage(
-    *, reads: str | tuple[str, ...], writes: Mapping[str, Variable | tuple]
+    *,
+    reads: str | tuple[str, ...],
+    writes: Mapping[str, Variable | tuple] | None = None,
+    marks: str | tuple[str, ...] = (),
 ) -> Callable[[Callable], Any]:
     """Make a stage of a plain function.
 
@@ -168,13 +206,23 @@ def stage(
     ----------
     reads : str or tuple of str
         References to the columns that are passed to the function, in order.
-    writes : mapping
+    writes : mapping, optional
         References to the columns that it returns, each with ``(dims, dtype[, units[, description]])``.
+    marks : str or tuple of str, optional
+        Tables, or ``@kind``, of which it selects rows: it returns a bool column ``selected`` of each, true
+        for the rows to keep.
 
     Returns
     -------
     callable
-        A stage class; call it with values for the function's keyword-only parameters.
+        A stage class; call it with values for the function's keyword-only parameters. The function may
+        return the array itself if it makes one column.
+
+    Raises
+    ------
+    SchemaError
+        If a declaration cannot be right: dimensions, dtype or units that are none, a misspelt mark, or a
+        function that takes another number of columns than it reads.
 
     Examples
     --------
@@ -185,8 +233,10 @@ def stage(
     'brightest'
     """
     references = (reads,) if isinstance(reads, str) else tuple(reads)
+    tables = (marks,) if isinstance(marks, str) else tuple(marks)
 
     def decorate(function: Callable) -> type[FunctionStage]:
+        _check_function(function, references)
         parameters = {
             p.name: (
                 Any if p.annotation is p.empty else p.annotation,
@@ -200,8 +250,30 @@ def stage(
         )
         made.__doc__ = function.__doc__
         made.reads = references
-        made.writes = dict(writes)
+        made.writes = dict(writes or {})
+        made.marks = tables
+        for reference, spec in made.writes.items():
+            declared(reference, spec)
         made.function = staticmethod(function)
         return made
 
     return decorate
+
+
+def _check_function(function: Callable, references: tuple[str, ...]) -> None:
+    """See that a function takes as many arrays as it is given."""
+    try:
+        inspect.signature(function).bind_partial(*references)
+        needed = [
+            p.name
+            for p in inspect.signature(function).parameters.values()
+            if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) and p.default is p.empty
+        ]
+        good = len(needed) <= len(references)
+    except TypeError:
+        good = False
+    if not good:
+        raise SchemaError(
+            f"{function.__name__}{inspect.signature(function)} is given {len(references)} columns, "
+            f"{', '.join(references)}; it must take as many (parameters are keyword-only, after *)"
+        )

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from etendue.dataflow.chain import Applied, CheckedPipeline
 from etendue.dataflow.memory import reuse_freed_memory
 from etendue.dataflow.partition import Failure, Partition, Receipt
-from etendue.dataflow.pipeline import Applied, CheckedPipeline
 from etendue.dataflow.plan import row_bytes
 from etendue.dataflow.source import (
     OnError,
@@ -26,6 +26,7 @@ from etendue.dataflow.source import (
     check_unchanged,
     get_source,
 )
+from etendue.dataflow.stage_error import StageError, error_at
 from etendue.dataflow.unify import Inputs, rename_path, renamed_partition
 from etendue.schema import Columns, Schema
 
@@ -160,12 +161,13 @@ class _Span:
 
     def _take(self, found: list[Partition], clock: _Clock) -> None:
         """Run the chain on a partition, which leaves the list, and write and fill what comes out."""
+        n_rows = found[-1].rows(self.work.inputs.schema.top.name)
         try:
             applied = self.work.pipeline.apply(found.pop())
-        except Exception as error:
+        except StageError as error:
             if not self._forgiven(error):
-                raise
-            self._set_aside("", f"a stage failed: {_named(error)}", 1)
+                raise error_at(self._where(n_rows), error) from error.__cause__
+            self._set_aside("", str(error), 1)
             return
         clock.skip()
         if self.accumulator is not None:
@@ -180,6 +182,17 @@ class _Span:
             )
         clock("write")
         self.done.receipts.append(self._receipt(applied, tables, checksums, clock.seconds))
+
+    def _where(self, n_rows: int) -> str:
+        """Which input, and which events of it, the partition in work is made from."""
+        top, local = self.work.inputs.schema.top.name, len(self.done.receipts)
+        if self.scan.counted:
+            back = {new: old for old, new in self.work.inputs.renames[self.task.scan].items()}
+            counts = self.scan.rows.get(back.get(top, top), np.empty(0, np.int64))
+            first = int(counts[: self.task.ranges[local][0]].sum())
+        else:
+            first = self.done.receipts[-1].blocks[1] if local else 0
+        return f"{self.scan.path}: {top} {first} to {first + max(n_rows - 1, 0)}"
 
     def _receipt(
         self,

@@ -16,9 +16,7 @@ class SelectEventType(Stage):
     """Keep events of some types, and drop the others when the result is written."""
 
     reads: ClassVar = ("events/event_type",)
-    writes: ClassVar = {
-        f"events/{SELECTED}": ("event", "bool", "", "whether the event and its readouts are written")
-    }
+    marks: ClassVar = ("events",)
 
     types: tuple[str, ...] = Field(
         ("SUBARRAY",),
