@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -67,6 +67,11 @@ class Variable:
             return replace(spec, name=name)
         dims, dtype, *rest = spec
         return cls(name, (dims,) if isinstance(dims, str) else tuple(dims), dtype, *rest)
+
+    def to_json(self) -> dict[str, Any]:
+        """The declaration as plain values."""
+        about = {"units": self.units, "description": self.description}
+        return {"dtype": self.dtype, "dimensions": list(self.dims), **about}
 
     def row_bytes(self, sizes: Mapping[str, int]) -> int:
         """Bytes of one row, given the sizes of the other dimensions."""
@@ -126,6 +131,17 @@ class Table(Legible):
             heads,
             [(v.name, ", ".join(v.dims), v.dtype, v.units, v.description) for v in self.variables.values()],
         )
+
+    def to_json(self) -> dict[str, Any]:
+        """The declaration as plain values."""
+        return {
+            "role": self.role,
+            "dimension": self.dim,
+            "sizes": dict(self.sizes),
+            "parent": self.parent,
+            "description": self.description,
+            "columns": {v.name: v.to_json() for v in self.variables.values()},
+        }
 
     def with_variables(self, variables: Iterable[Variable]) -> Table:
         """The same table with more columns (or columns declared anew)."""

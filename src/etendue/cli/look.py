@@ -6,38 +6,37 @@ from pathlib import Path
 
 import click
 
+from etendue.cli.output import json_option, print_json
+
 
 @click.command()
 @click.argument("path")
-def info(path: str) -> None:
+@json_option
+def info(path: str, as_json: bool) -> None:
     r"""Say what an input holds: tables, rows, columns, units. Decodes no event.
 
     \b
     etendue info gamma.simtel.zst
     etendue info crab.etendue@2026.1
+    etendue info crab.etendue --json
     """
     from etendue import open
+    from etendue.dataflow.contents import contents
 
-    flow = open(path)
-    inputs = flow.inputs
-    (scan,) = inputs.scans
-    click.echo(f"{path}: {scan.source}, {scan.size:,} bytes, {scan.n_runs} run(s)")
-    for failure in inputs.failures:
-        click.echo(f"broken: {failure}")
-    plan = flow.plan()
-    for table in inputs.schema.values():
-        if table.role == "static":
-            rows = len(next(iter(inputs.static[table.name].values())))
-        elif table.role == "rows":
-            rows = plan.rows(table.name)
-        else:
-            rows = None
-        sizes = ", ".join(f"{dim} {size}" for dim, size in table.sizes.items())
-        count = "" if rows is None else f"{rows:,} rows"
-        click.echo(f"\n/{table.name}  {count}  {sizes}\n  {table.description}")
-        for variable in table.variables.values():
-            dims = ", ".join(variable.dims)
-            click.echo(f"    {variable.name:<28} {variable.dtype:<8} ({dims}) {variable.units}")
+    found = contents(open(path))
+    if as_json:
+        print_json(found)
+        return
+    click.echo(f"{path}: {found['source']}, {found['bytes']:,} bytes, {found['runs']} run(s)")
+    for failure in found["failures"]:
+        click.echo(f"broken: {failure['path']}: {failure['place']}: {failure['message']}")
+    for name, table in found["tables"].items():
+        sizes = ", ".join(f"{dim} {size}" for dim, size in table["sizes"].items())
+        count = "" if table["rows"] is None else f"{table['rows']:,} rows"
+        click.echo(f"\n/{name}  {count}  {sizes}\n  {table['description']}")
+        for column, about in table["columns"].items():
+            dims = ", ".join(about["dimensions"])
+            click.echo(f"    {column:<28} {about['dtype']:<8} ({dims}) {about['units']}")
 
 
 @click.command()

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+
+from etendue.cli.output import json_option, print_json
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -42,7 +44,7 @@ class Age(click.ParamType):
 
 @click.command()
 @click.argument("store")
-@click.option("--json", "as_json", is_flag=True, help="All facts as JSON.")
+@json_option
 def log(store: str, as_json: bool) -> None:
     r"""List the passes of a store and their revisions: when, by what, how many events, failures.
 
@@ -54,7 +56,7 @@ def log(store: str, as_json: bool) -> None:
 
     revisions = history(store)
     if as_json:
-        click.echo(json.dumps([revision.to_json() for revision in revisions], indent=1))
+        print_json([revision.to_json() for revision in revisions])
         return
     table = _table("pass", "when (UTC)", "pipeline", "rows", "made by", "failures", "snapshot")
     for revision in revisions:
@@ -111,7 +113,7 @@ def diff(
 
     found = diff(first, second, columns or ("*/*",))
     if as_json:
-        click.echo(json.dumps(found.to_json(), indent=1))
+        print_json(found.to_json())
     else:
         _print_difference(found, top)
     if plot:
@@ -177,7 +179,15 @@ def _change(a: float, b: float, form: str) -> str:
 )
 @click.option("--take-over", is_flag=True, help="Take the store from a process that writes into it, or died.")
 @click.option("--dry-run", is_flag=True, help="Only say what would be dropped.")
-def gc(store: str, older_than: timedelta | None, abandoned: bool, take_over: bool, dry_run: bool) -> None:
+@json_option
+def gc(
+    store: str,
+    older_than: timedelta | None,
+    abandoned: bool,
+    take_over: bool,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
     r"""Drop files that no pass and no unfinished pass reaches: what killed runs have left.
 
     Published passes and their revisions stay. It takes the store's lock, so no run can be writing.
@@ -193,6 +203,9 @@ def gc(store: str, older_than: timedelta | None, abandoned: bool, take_over: boo
     found = collect_garbage(
         store, older_than=older_than, abandoned=abandoned, dry_run=dry_run, take_over=take_over
     )
+    if as_json:
+        print_json(asdict(found))
+        return
     verb = "would drop" if dry_run else "dropped"
     click.echo(
         f"{verb} {decimal(found.n_bytes)} ({found.n_bytes:,} bytes): {found.chunks:,} chunk files and "
@@ -234,7 +247,7 @@ def verify(store: str, tag: str | None, look_at_all: bool, as_json: bool, quiet:
         with _progress(name or store, quiet) as progress:
             verdicts.append(verify(store, name, progress=progress))
     if as_json:
-        click.echo(json.dumps({verdict.place: verdict.to_json() for verdict in verdicts}, indent=1))
+        print_json({verdict.place: verdict.to_json() for verdict in verdicts})
     else:
         for verdict in verdicts:
             _print_verdict(verdict)

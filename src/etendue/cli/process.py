@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from etendue.cli.companions import with_option
+from etendue.cli.output import json_option, print_json
 from etendue.cli.place import client_at, place_options
 
 if TYPE_CHECKING:
@@ -81,6 +82,7 @@ def _flow(pipeline: str, files: tuple[str, ...], write: tuple[str, ...], **optio
 @click.option("--repair", is_flag=True, help="Verify the pass and make damaged partitions anew.")
 @click.option("--take-over", is_flag=True, help="Take the store from a process that writes into it, or died.")
 @click.option("--quiet", is_flag=True, help="No progress and no summary.")
+@json_option
 def run(
     pipeline: str,
     files: tuple[str, ...],
@@ -95,6 +97,7 @@ def run(
     repair: bool,
     take_over: bool,
     quiet: bool,
+    as_json: bool,
     **options: Any,
 ) -> None:
     r"""Process FILES with PIPELINE and publish the result as a pass of a store.
@@ -123,7 +126,9 @@ def run(
         raise SystemExit(EXIT_INTERRUPTED) from None
     for failure in summary.outcome.failures:
         click.echo(f"etendue: {failure}", err=True)
-    if not quiet:
+    if as_json:
+        print_json(summary.to_json())
+    elif not quiet:
         click.echo(str(summary))
     if summary.outcome.failures:
         raise SystemExit(EXIT_LOST)
@@ -131,13 +136,19 @@ def run(
 
 @click.command()
 @_input_options
-def plan(pipeline: str, files: tuple[str, ...], **options: Any) -> None:
+@json_option
+def plan(pipeline: str, files: tuple[str, ...], as_json: bool, **options: Any) -> None:
     r"""Say what a run would do: spans, partitions, raw bytes, expected peak memory.
 
     \b
     etendue plan iact *.simtel.zst --memory 4GB
+    etendue plan iact *.simtel.zst --json
     """
-    click.echo(str(_flow(pipeline, files, **options).plan()))
+    found = _flow(pipeline, files, **options).plan()
+    if as_json:
+        print_json(found.to_json())
+    else:
+        click.echo(str(found))
 
 
 @click.group(invoke_without_command=True)

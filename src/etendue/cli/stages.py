@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import click
+
+from etendue.cli.output import json_option, print_json
 
 if TYPE_CHECKING:
     from etendue.dataflow.catalogue import StageInfo
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("name", required=False)
-@click.option("--json", "as_json", is_flag=True, help="All facts as JSON.")
+@json_option
 @click.option("--markdown", "as_page", is_flag=True, help="The page of the documentation.")
 def stages(name: str | None, as_json: bool, as_page: bool) -> None:
     r"""List the stages that pipelines are made of, or say what stage NAME does, reads, writes and takes.
@@ -29,7 +30,7 @@ def stages(name: str | None, as_json: bool, as_page: bool) -> None:
 
     found = Catalogue({name: stage_info(name)}) if name else every()
     if as_json:
-        click.echo(json.dumps({info.name: info.to_json() for info in found.values()}, indent=1))
+        print_json({info.name: info.to_json() for info in found.values()})
     elif as_page:
         click.echo(markdown(found), nl=False)
     elif name:

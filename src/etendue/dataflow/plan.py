@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -113,6 +113,24 @@ class Plan(Legible):
         for scan, rename in zip(self.inputs.scans, self.inputs.renames, strict=True):
             total += sum(int(n.sum()) for name, n in scan.rows.items() if rename.get(name, name) == table)
         return total
+
+    def to_json(self) -> dict[str, Any]:
+        """The plan as plain values; sizes in bytes, rows are None where they are not counted beforehand."""
+        schema, counted = self.inputs.schema, self.inputs.counted
+        tables = [table.name for table in schema.values() if table.role == "rows"]
+        return {
+            "inputs": [{"path": s.path, "source": s.source, "bytes": s.size} for s in self.inputs.scans],
+            "rows": {name: self.rows(name) if counted else None for name in tables},
+            "partitions": len(self.partitions) if counted else None,
+            "spans": len(self.spans),
+            "raw_bytes": self.raw_bytes if counted else None,
+            "peak_bytes": self.peak_bytes,
+            "workers": self.workers,
+            "stages": [stage.name for stage in self.pipeline.pipeline.stages],
+            "reads": sorted(self.pipeline.read),
+            "writes": sorted(self.pipeline.written),
+            "failures": [asdict(failure) for failure in self.inputs.failures],
+        }
 
     def facts(self) -> dict[str, str]:
         """The plan in a few lines, for people."""

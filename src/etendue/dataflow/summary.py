@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from etendue.dataflow.outcome import Outcome
@@ -25,6 +25,22 @@ class Summary(Legible):
     def rows(self) -> dict[str, int]:
         """Rows written, by table."""
         return {name: int(n.sum()) for name, n in self.outcome.rows.items()}
+
+    def to_json(self) -> dict[str, Any]:
+        """The summary as plain values; times in seconds, CPU by stage."""
+        outcome = self.outcome
+        return {
+            "store": self.store,
+            "pass": self.tag,
+            "snapshot": outcome.snapshot,
+            "rows": self.rows,
+            "rows_read": {name: int(n.sum()) for name, n in outcome.rows_read.items()},
+            "selected": outcome.selected,
+            "wall_seconds": outcome.wall,
+            "cpu_seconds": outcome.seconds,
+            "failures": [asdict(failure) for failure in outcome.failures],
+            "events_lost": outcome.events_lost,
+        }
 
     def facts(self) -> dict[str, str]:
         """The summary in a few lines, for people."""
