@@ -2,7 +2,8 @@
 
 It is the product of the probabilities of the first hits, of one photon each (SPE) or of the first of the n
 that a module saw (MPE: n p(t) (1 - P(t))^(n-1)); AMANDA collaboration, Nucl. Instrum. Meth. A524 (2004) 169,
-astro-ph/0407044, equations 9 and 11. A constant for noise is added to p.
+astro-ph/0407044, equations 9 and 11. The n is the module's charge in whole photo-electrons, at least 1. A
+constant for noise is added to p.
 """
 
 from __future__ import annotations
@@ -216,7 +217,13 @@ def cascade_slopes(dx: float, dy: float, dz: float, late: np.ndarray, far: np.nd
 
 
 @kernel
-def hit_slopes(model: Model, delay: float, distance: float, charge: float) -> tuple:
+def n_photons(charge: float) -> float:
+    """How many photons a module saw: its charge [pe] in whole photo-electrons, at least 1."""
+    return max(1.0, math.floor(charge + 0.5))
+
+
+@kernel
+def hit_slopes(model: Model, delay: float, distance: float, n: float) -> tuple:
     """Probability density p of a hit with noise, and the derivatives of L = -ln p.
 
     With p = g + noise, g = exp(f) / sigma:  dL = -(g / p) df, and as the curvature by the delay, where it is
@@ -231,12 +238,12 @@ def hit_slopes(model: Model, delay: float, distance: float, charge: float) -> tu
     per_ns, per_metre = 1.0 / model.ice.sigma, 1.0 / model.ice.scattering
     t, xi = delay * per_ns, distance * per_metre
     log_p, by_t, by_xi, by_t_t = interpolate_slopes(table.density, t, xi)
-    if model.multi and charge > 1.0:
+    if model.multi and n > 1.0:
         later, later_t, later_xi, later_t_t = interpolate_slopes(table.survival, t, xi)
-        log_p += math.log(charge) + (charge - 1.0) * later
-        by_t += (charge - 1.0) * later_t
-        by_xi += (charge - 1.0) * later_xi
-        by_t_t += (charge - 1.0) * later_t_t
+        log_p += math.log(n) + (n - 1.0) * later
+        by_t += (n - 1.0) * later_t
+        by_xi += (n - 1.0) * later_xi
+        by_t_t += (n - 1.0) * later_t_t
     light = math.exp(log_p) * per_ns
     density = light + model.noise
     share = -light / density
@@ -314,7 +321,7 @@ def minus_log_likelihood(
     axes : float64 array, shape (3, 3)
         Unit vectors; the third is the direction that a track's fit began with.
     hits : float64 array, shape (n_hits, 5)
-        Position of the module [m] and time [ns] from the middle of the hits, and charge [pe].
+        Position of the module [m] and time [ns] from the middle of the hits, and number of photons.
     model : Model
         Pandel function, ice and noise.
     """

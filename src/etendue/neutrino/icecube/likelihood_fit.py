@@ -18,6 +18,7 @@ from etendue.neutrino.icecube.likelihood import (
     delay_behind_track,
     first_hits,
     minus_log_likelihood,
+    n_photons,
     track_of,
 )
 from etendue.neutrino.icecube.pandel import CASCADE_ICE, MUON_ICE, C, Ice
@@ -37,6 +38,9 @@ from etendue.schema import Schema
 _GOLDEN = math.pi * (3.0 - math.sqrt(5.0))
 #: Scales of the parameters: m, ns, and the tangent of an angle.
 _STEP_POSITION, _STEP_TIME, _STEP_ANGLE = 20.0, 50.0, 0.2
+
+#: Jitter of the modules' times [ns] that IceCube's fits assume, as the processing records in its files say.
+JITTERS = {"SPE": 15.0, "MPE": 4.0}
 
 _QUALITY = (
     ("logl", "float64", "", "minus the logarithm of the likelihood (in 1/ns a hit) at the best point"),
@@ -70,12 +74,15 @@ def axes_along(ux: float, uy: float, uz: float) -> np.ndarray:
 
 @kernel
 def centred(pulses: Pulses, rows: np.ndarray, charge: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Hits from their middle in space and time: shape (n_hits, 5), and that middle, shape (4,)."""
+    """Hits from their middle in space and time, and that middle, shape (4,).
+
+    The hits are of shape (n_hits, 5): position [m], time [ns] and number of photons (`n_photons`).
+    """
     n = rows.size
     hits, middle = np.empty((n, 5)), np.zeros(4)
     for i in range(n):
         row = rows[i]
-        hits[i] = pulses.x[row], pulses.y[row], pulses.z[row], pulses.time[row], charge[i]
+        hits[i] = pulses.x[row], pulses.y[row], pulses.z[row], pulses.time[row], n_photons(charge[i])
         middle += hits[i, :4] / n
     hits[:, :4] -= middle
     return hits, middle
@@ -203,6 +210,9 @@ class _LikelihoodFit(EventStage):
     likelihood: Literal["SPE", "MPE"] = Field(
         "SPE", description="whether the first hit of a module is of one photon, or the first of several"
     )
+    jitter: float | None = Field(
+        None, gt=0, description="of the modules' times [ns]; by default IceCube's: 15 for SPE, 4 for MPE"
+    )
     noise: float = Field(1e-8, ge=0, description="probability of a noise hit of a module a nanosecond")
     where: str = Field("", description="bool column of events to fit; empty for all")
 
@@ -223,7 +233,8 @@ class _LikelihoodFit(EventStage):
 
     def _models(self, ice: Ice) -> tuple[Model, tuple[Model, ...]]:
         """What to minimise, and what to approach on."""
-        return models(ice, self.noise, self.likelihood == "MPE")
+        jitter = JITTERS[self.likelihood] if self.jitter is None else self.jitter
+        return models(ice._replace(sigma=jitter), self.noise, self.likelihood == "MPE")
 
 
 class FitTrack(_LikelihoodFit):
