@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from etendue.cluster import connect
     from etendue.dataflow.catalogue import stages
     from etendue.dataflow.flow import Flow
+    from etendue.dataflow.parameters import BroughtFile
     from etendue.dataflow.pipeline import Pipeline
     from etendue.dataflow.registry import find_pipeline
     from etendue.dataflow.select import Select
@@ -33,6 +34,7 @@ __version__ = version("etendue")
 
 #: Where each public name lives; imported when it is first used.
 _HOMES = {
+    "BroughtFile": "etendue.dataflow.parameters:BroughtFile",
     "Flow": "etendue.dataflow.flow:Flow",
     "Histogram": "etendue.histogram:Request",
     "Pipeline": "etendue.dataflow.pipeline:Pipeline",
@@ -51,6 +53,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "BroughtFile",
     "Flow",
     "Histogram",
     "Pipeline",

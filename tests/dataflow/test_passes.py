@@ -131,7 +131,7 @@ def test_another_pipeline_is_refused_with_the_difference(toy, tmp_path, monkeypa
         kill_after(1, patch)
         with pytest.raises(Killed):
             flow_of(*paths).write(tmp_path / "s", "a")
-    with pytest.raises(PassExistsError, match=r"pipeline.stage\[0\].use: was '.*:double', is '.*:half'"):
+    with pytest.raises(PassExistsError, match=r"stage\[0\] \(.*:half\): was not there"):
         flow_of(*paths, stages=half).write(tmp_path / "s", "a")
     with pytest.raises(PassExistsError, match=r"inputs\..*/c: was not there"):
         flow_of(*paths, toy("c", "toy 3 1")).write(tmp_path / "s", "a")
@@ -146,12 +146,12 @@ def test_another_pipeline_is_refused_with_the_difference(toy, tmp_path, monkeypa
 
 
 def test_other_versions_are_refused(toy, tmp_path, monkeypatch):
-    from etendue.dataflow import job
+    from etendue.dataflow import identity
 
     path = toy("a", "toy 30 1")
     flow_of(path).write(tmp_path / "s", "a")
-    real = job.version
-    monkeypatch.setattr(job, "version", lambda name: "0.0" if name == "numba" else real(name))
+    real = identity.version
+    monkeypatch.setattr(identity, "version", lambda name: "0.0" if name == "numba" else real(name))
     with pytest.raises(PassExistsError, match=r"versions.numba: was '.*', is '0.0'"):
         flow_of(path).write(tmp_path / "s", "a")
 
@@ -319,3 +319,20 @@ def test_differences():
         "c: was not there, is None",
     ]
     assert list(differences({"a": 1}, {"a": 1})) == []
+
+
+def test_stages_are_compared_by_what_they_are_and_not_by_position():
+    a, b, c = {"use": "A", "x": 1}, {"use": "B", "x": [1.0, 2.0]}, {"use": "C"}
+    assert list(differences([a, b], [a, c, b], "stage")) == ["stage[1] (C): was not there, is there"]
+    assert list(differences([a, b, c], [a, c], "stage")) == ["stage[1] (B): was there, is not there"]
+    assert list(differences([a, b], [c, {**a, "x": 2}, b], "stage")) == [
+        "stage[0] (C): was not there, is there",
+        "stage[1] (A).x: was 1, is 2",
+    ]
+    assert list(differences([a, b], [b, a], "stage")) == ["stage[1] (B): is now stage[0]"]
+    assert list(differences([a, {**a, "x": 2}], [{**a, "x": 2}], "stage")) == [
+        "stage[0] (A): was there, is not there"
+    ]
+    assert list(differences([b], [{**b, "x": [1.0, 3.0]}], "s")) == ["s[0] (B).x[1]: was 2.0, is 3.0"]
+    assert list(differences(["a", "b", "c"], ["b", "c"], "write")) == ["write[0]: was 'a', is not there"]
+    assert list(differences([float("nan")], [float("nan")])) == []

@@ -89,7 +89,18 @@ def _made(activity: Activity) -> list[tuple[str, str]]:
         ("etendue", f"{activity.versions['etendue']}{revision}"),
         ("python", f"{activity.versions['python']}, with {n_others} packages (--json names them)"),
         ("failures", f"{len(activity.failures)} ({activity.events_lost:,} events lost)"),
+        *(("brought", text) for brought in activity.brought for text in _brought(brought)),
     ]
+
+
+def _brought(brought: dict[str, Any]) -> Iterable[str]:
+    """What a stage or a source brings: its files, and that its code is not etendue's."""
+    name = brought.get("stage", brought.get("source"))
+    for file in brought["files"]:
+        place = ".".join(map(str, file["place"]))
+        yield f"{name}, {place}: {file['path']} ({file['size']:,} bytes, SHA-256 {file['sha256']})"
+    if brought["code"]:
+        yield f"{name}: code of its own, in {len(brought['code'])} parts (--json has their checksums)"
 
 
 def _inputs(listed: Sequence[Input]) -> Iterable[str]:

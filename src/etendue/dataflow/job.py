@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -33,8 +32,6 @@ from etendue.schema import SchemaError
 if TYPE_CHECKING:
     from etendue.dataflow.flow import Flow
 
-#: Packages whose version makes a difference to what is in a pass.
-_PACKAGES = ("etendue", "numpy", "numba", "eventio", "uproot", "astropy")
 #: What a job repairs that knows nothing of the partitions that there were.
 ALL = "all"
 
@@ -76,21 +73,6 @@ class Job:
         """Inputs that cannot be read at all."""
         readable = {entry["path"] for entry in self.identity["inputs"]}
         return sorted({f.path for f in self.plan.inputs.failures} - readable)
-
-
-def identity_of(flow: Flow, histograms: Iterable[Any], *, look: bool) -> dict[str, Any]:
-    """What distinguishes a job from others, before its inputs are known."""
-    return {
-        "pipeline": flow.pipeline.config(),
-        "versions": dict(_versions()),
-        "options": {
-            "partition_bytes": flow.partition_bytes,
-            "on_error": flow.on_error,
-            "histograms": [repr(histogram) for histogram in histograms],
-        },
-        "look": look,
-        "inputs": [],
-    }
 
 
 def addition(
@@ -299,11 +281,3 @@ def _labels(inputs: Inputs) -> dict[str, str]:
         for scan, rename in zip(inputs.scans, inputs.renames, strict=True)
         for label, mark in scan.labels.items()
     }
-
-
-def _versions() -> Iterable[tuple[str, str]]:
-    for package in _PACKAGES:
-        try:
-            yield package, version(package)
-        except PackageNotFoundError:
-            continue

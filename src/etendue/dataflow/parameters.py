@@ -13,6 +13,16 @@ from pydantic import AfterValidator, BaseModel, Field
 Name = Annotated[str, Field(min_length=1)]
 
 
+class Brought:
+    """Marks a parameter that names a file, whose contents are part of what a stage is."""
+
+
+#: A file, or a folder of files, that a stage brings from outside; empty for none.
+BroughtFile = Annotated[str, Brought()]
+#: One that has to be given.
+RequiredFile = Annotated[BroughtFile, Field(min_length=1)]
+
+
 def _ascending[T](ends: tuple[T, T]) -> tuple[T, T]:
     if ends[0] > ends[1]:
         raise ValueError(f"{ends[0]} is more than {ends[1]}: give the lesser first")

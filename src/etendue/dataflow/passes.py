@@ -11,8 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from etendue.dataflow.difference import differences
-from etendue.dataflow.job import Job, addition, identity_of, repair
+from etendue.dataflow.identity import (
+    brought_files,
+    code_of_sources,
+    identity_of,
+    refuse_another,
+    refuse_another_pass,
+)
+from etendue.dataflow.job import Job, addition, repair
 from etendue.dataflow.known import Known
 from etendue.dataflow.outcome import Collector, Outcome
 from etendue.dataflow.progress import progress
@@ -31,9 +37,6 @@ if TYPE_CHECKING:
     from etendue.store.publish import PassWriter
 
 log = logging.getLogger(__name__)
-
-#: Differences that a message shows at most.
-_SHOWN = 10
 
 
 @dataclass(frozen=True)
@@ -108,7 +111,7 @@ def _write(
     job = _job(flow, name, known, begun, options, look=begun["identity"]["look"] if begun else look)
     if begun is not None:
         now = job.identity if job else known.reader.attributes["identity"]
-        _refuse_another(name, *(_with_inputs_by_path(identity) for identity in (begun["identity"], now)))
+        refuse_another(name, begun["identity"], now)
         collector = _collector(job, known, options)
         writer = PassWriter.resume(store, name, each=partial(_add_entry, collector), lock=lock)
     elif job is None:
@@ -144,12 +147,21 @@ def _job(
     *,
     look: bool,
 ) -> Job | None:
-    """What there is to do; None if it is nothing."""
+    """What there is to do, with the code of the sources that do it; None if it is nothing."""
+    job = _wanted(flow, name, known, begun, options, look=look)
+    if job is None:
+        return None
+    sources = code_of_sources(name, job.plan.inputs.scans, known)
+    return replace(job, identity={**job.identity, "sources": sources})
+
+
+def _wanted(
+    flow: Flow, name: str, known: Known, begun: Mapping[str, Any] | None, options: Options, *, look: bool
+) -> Job | None:
+    """A job whose identity does not tell its sources yet."""
     identity = identity_of(flow, options.requests.values(), look=look)
     if known.reader is not None:
-        parts = ("pipeline", "versions")
-        of_pass = known.reader.attributes["identity"]
-        _refuse_another(name, *({part: found[part] for part in parts} for found in (of_pass, identity)))
+        refuse_another_pass(known, name, identity)
         if options.repair:
             from etendue.store.verify import find_damage
 
@@ -163,28 +175,6 @@ def _job(
         unreadable=begun["unreadable"] if begun else (),
         also_read=options.also_read,
     )
-
-
-def _refuse_another(name: str, was: Mapping[str, Any], now: Mapping[str, Any]) -> None:
-    from etendue.store import PassExistsError
-
-    if found := list(differences(was, now)):
-        lines = "".join(f"\n  {line}" for line in found[:_SHOWN])
-        more = f"\n  and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
-        raise PassExistsError(
-            f"there is a pass {name!r} that was made, or begun, otherwise:{lines}{more}\nrun it as it was, "
-            "or choose another name; one that is not finished is dropped with fresh=True (--fresh)"
-        )
-
-
-def _with_inputs_by_path(identity: Mapping[str, Any]) -> dict[str, Any]:
-    """The identity with what tells one state of an input from another; a file's time only if nothing else."""
-    inputs = {}
-    for entry in identity["inputs"]:
-        if not entry["void"]:
-            tells = ("size", "snapshot", "sha256" if entry["sha256"] else "mtime_ns")
-            inputs[entry["path"]] = {key: entry[key] for key in tells}
-    return {**identity, "inputs": inputs}
 
 
 def _begin(job: Job, store: str, name: str, known: Known, lock: StoreLock | None) -> PassWriter:
@@ -236,7 +226,8 @@ def _carry_out(
     from etendue.provenance import Record
 
     plan, requests = job.plan, tuple(options.requests.values())
-    record = Record.begin(plan, known.reader.attributes["provenance"] if known.reader else None)
+    earlier = known.reader.attributes["provenance"] if known.reader else None
+    record = Record.begin(plan, earlier, job.identity)
     record = replace(record, started=datetime.fromisoformat(writer.attributes["started"]))
     try:
         with progress(plan, quiet=options.quiet) as advance:
@@ -246,6 +237,7 @@ def _carry_out(
                 requests=requests,
                 progress=advance,
                 collector=collector,
+                files=brought_files(job.identity),
                 **(options.where or {}),
             )
         told = set() if job.is_anew else {f for f in known.failures if f.path not in job.retried}

@@ -52,7 +52,7 @@ class Pipeline(BaseModel):
 
     def config(self) -> dict[str, Any]:
         """Everything that determines the result, as plain values."""
-        stages = [{"use": stage_reference(type(s)), **s.model_dump(mode="json")} for s in self.stages]
+        stages = [{"use": stage_reference(type(s)), **s.config()} for s in self.stages]
         return {"write": None if self.write is None else list(self.write), "stage": stages}
 
     @property

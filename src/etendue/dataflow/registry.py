@@ -198,7 +198,7 @@ def pipeline_text(pipeline: Pipeline) -> str:
     for stage in pipeline.stages:
         summary = (type(stage).__doc__ or "").strip().partition("\n")[0]
         lines += ["", "[[stage]]", f"use = {_toml(stage_reference(type(stage)))}  # {summary}"]
-        values = stage.model_dump(mode="json")
+        values = stage.config()
         for key, field in type(stage).model_fields.items():
             comment = f"  # {field.description}" if field.description else ""
             value = values[key]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from etendue.dataflow.memory import give_back_memory, reuse_freed_memory
 from etendue.dataflow.outcome import Collector, Outcome
+from etendue.dataflow.outside import OutsideFile, files_of
 from etendue.dataflow.plan import Plan
 from etendue.dataflow.task import Done, Task, Work, run_span
 from etendue.dataflow.window import on_cluster, on_pool
@@ -31,6 +32,7 @@ def run(
     executor: Executor | None = None,
     progress: Callable[[Done], None] = lambda done: None,
     collector: Collector | None = None,
+    files: Sequence[OutsideFile] | None = None,
 ) -> Outcome:
     """Run a plan to its end.
 
@@ -52,6 +54,8 @@ def run(
         Called on the driver with each finished span.
     collector : Collector, optional
         What to add to: it has what an interrupted run of the same pass has done.
+    files : sequence of OutsideFile, optional
+        What the stages bring, as it must stay until the end; by default as it is now.
 
     Returns
     -------
@@ -60,7 +64,8 @@ def run(
     Raises
     ------
     SourceError
-        If an input is broken and the plan's ``on_error`` is ``raise``. Tasks that wait are cancelled.
+        If an input is broken and the plan's ``on_error`` is ``raise``. Tasks that wait are cancelled. In any
+        case if a file that a stage brings does not stay what it was.
     """
     start = perf_counter()
     reuse_freed_memory()  # before the threads of a pool get arenas of their own
@@ -72,6 +77,7 @@ def run(
         collect,
         plan.partition_bytes,
         writer.fork() if writer else None,
+        tuple(files_of(plan.pipeline.pipeline.stages) if files is None else files),
     )
     collector = collector or Collector(plan, work.requests, int(plan.numbers.max(initial=-1)) + 1)
     books = _Books(plan, writer, work.requests)

@@ -15,6 +15,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, create_model, model_validator
 
 from etendue.dataflow.declarations import declared, places
+from etendue.dataflow.fingerprint import plain
 from etendue.dataflow.parameters import check_finite, check_known
 from etendue.dataflow.partition import SELECTED, Partition
 from etendue.schema import Columns, Schema, SchemaError, Table, Variable, split
@@ -119,6 +120,10 @@ class Stage(BaseModel):
     def name(self) -> str:
         """How errors and receipts call this stage."""
         return type(self).__name__
+
+    def config(self) -> dict[str, Any]:
+        """The parameters as plain values; arrays and objects by the checksum of their contents."""
+        return self.model_dump(mode="json", fallback=plain)
 
     def __or__(self, other: Stage | Pipeline) -> Pipeline:
         from etendue.dataflow.pipeline import Pipeline

@@ -15,6 +15,7 @@ import numpy as np
 
 from etendue.dataflow.chain import Applied, CheckedPipeline
 from etendue.dataflow.memory import reuse_freed_memory
+from etendue.dataflow.outside import OutsideFile, check_files
 from etendue.dataflow.partition import Failure, Partition, Receipt
 from etendue.dataflow.plan import row_bytes
 from etendue.dataflow.source import (
@@ -48,6 +49,7 @@ class Work:
     collect: bool
     partition_bytes: int
     writer: ChunkWriter | None
+    files: tuple[OutsideFile, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -76,11 +78,13 @@ class Done:
 def run_span(work: Work, task: Task) -> Done:
     """Process the partitions of one span; runs on a worker."""
     reuse_freed_memory()
+    check_files(work.files)
     with _accumulator(work.requests) as accumulator:
         span = _Span(work, task, accumulator)
         span.process()
         if accumulator is not None:
             span.done.payload = accumulator.payload()
+    check_files(work.files)
     return span.done
 
 

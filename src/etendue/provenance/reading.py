@@ -47,6 +47,9 @@ class Activity:
         Seconds that the partitions took: without planning, and without what went before an interruption.
     seconds : dict of str to float
         CPU seconds by stage, and in ``read``, ``write`` and ``fill``.
+    brought : tuple of dict
+        Of each stage (``stage``) and source (``source``) that brings any: ``files``, with ``path`` and
+        ``sha256``, and ``code``, checksums by name.
     """
 
     name: str
@@ -68,6 +71,7 @@ class Activity:
     end: datetime
     wall: float
     seconds: dict[str, float]
+    brought: tuple[dict[str, Any], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -135,6 +139,7 @@ def activities(record: Mapping[str, Any]) -> list[Activity]:
                 end=datetime.fromisoformat(facts["prov:endTime"]),
                 wall=facts["etendue:wall_seconds"],
                 seconds=_value(facts["etendue:cpu_seconds"]),
+                brought=tuple(_value(plan["etendue:brought"])) if "etendue:brought" in plan else (),
             )
         )
     return found

@@ -1,6 +1,7 @@
 """The record of a pass in W3C PROV-JSON, written when a revision of it has ended.
 
 Ids: ``etendue:input/N`` an input, ``etendue:pipeline/HASH`` the pipeline (a ``prov:Plan``),
+``etendue:file/HASH`` a file that a stage brings,
 ``etendue:run/R`` the run (activity) that made revision R, ``etendue:pass/R`` that revision,
 ``etendue:software/HASH`` the software (agent). Values with a structure are JSON texts of type ``rdf:JSON``,
 as PROV-JSON has no other place for them.
@@ -14,9 +15,9 @@ import hashlib
 import json
 import shlex
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -32,8 +33,8 @@ if TYPE_CHECKING:
     from etendue.dataflow.run import Outcome
     from etendue.dataflow.source import Scan
 
-INPUT, PIPELINE, RUN, PASS, SOFTWARE = (
-    f"etendue:{kind}/" for kind in ("input", "pipeline", "run", "pass", "software")
+INPUT, PIPELINE, FILE, RUN, PASS, SOFTWARE = (
+    f"etendue:{kind}/" for kind in ("input", "pipeline", "file", "run", "pass", "software")
 )
 _PREFIXES = {
     "etendue": "https://pypi.org/project/etendue/",
@@ -67,16 +68,21 @@ class Record:
         When it began.
     earlier : mapping, optional
         The record of the revision before, if it adds to a pass.
+    outside : mapping
+        What stages and sources bring and are made of: the parts ``stages`` and ``sources`` of an identity.
     """
 
     plan: Plan
     started: datetime
     earlier: Mapping[str, Any] | None = None
+    outside: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
-    def begin(cls, plan: Plan, earlier: Mapping[str, Any] | None = None) -> Record:
+    def begin(
+        cls, plan: Plan, earlier: Mapping[str, Any] | None = None, outside: Mapping[str, Any] | None = None
+    ) -> Record:
         """Note the time."""
-        return cls(plan, datetime.now(UTC), earlier)
+        return cls(plan, datetime.now(UTC), earlier, outside or {})
 
     def end(self, outcome: Outcome) -> Document:
         """The record of the pass, when the run has ended.
@@ -96,13 +102,14 @@ class Record:
         for section, records in deepcopy(dict(self.earlier or {})).items():
             document.setdefault(section, {}).update(records)
         number = len(document["activity"])
-        inputs = {f"{INPUT}{n}": n for n in self.plan.input_numbers.tolist()}
+        inputs = [f"{INPUT}{n}" for n in self.plan.input_numbers.tolist()]
         pipeline, software = self._pipeline(), self._software()
         document["entity"] |= self._new_inputs(outcome, document["entity"])
-        document["entity"] |= pipeline | {f"{PASS}{number}": _pass(number)}
+        files = self._files()
+        document["entity"] |= pipeline | files | {f"{PASS}{number}": _pass(number)}
         document["activity"][f"{RUN}{number}"] = self._activity(outcome)
         document["agent"] |= software
-        _relate(document, number, inputs, next(iter(pipeline)), next(iter(software)))
+        _relate(document, number, [*inputs, *files], next(iter(pipeline)), next(iter(software)))
         return document
 
     def _new_inputs(self, outcome: Outcome, known: Mapping[str, Any]) -> Document:
@@ -126,9 +133,41 @@ class Record:
             "etendue:config_hash": pipeline.config_hash,
             "etendue:toml": pipeline_text(pipeline),
         }
+        name = PIPELINE + pipeline.config_hash[:16]
         if sources := _sources_of_stages(pipeline):
             facts["etendue:stage_sources"] = _json(sources)
-        return {PIPELINE + pipeline.config_hash[:16]: facts}
+        if brought := self._brought():
+            facts["etendue:brought"] = _json(brought)
+            name += f"-{hashlib.sha256(json.dumps(brought).encode()).hexdigest()[:8]}"
+        return {name: facts}
+
+    def _brought(self) -> list[dict[str, Any]]:
+        """Of each stage and source that brings files, or code of its own: which, with checksums."""
+        stages = self.plan.pipeline.pipeline.stages
+        every = [
+            {"stage": stage_reference(type(stage)), **brought}
+            for stage, brought in zip(stages, self.outside.get("stages", ()), strict=False)
+        ]
+        if beside := self.outside.get("companions"):
+            every.append({"stage": "the inputs", "files": [*beside.values()], "code": {}})
+        every += [
+            {"source": name, "files": [], "code": c} for name, c in self.outside.get("sources", {}).items()
+        ]
+        return [brought for brought in every if brought["files"] or brought["code"]]
+
+    def _files(self) -> Document:
+        """The files that stages bring as entities."""
+        found = {}
+        for brought in self._brought():
+            for file in brought["files"]:
+                found[FILE + hashlib.sha256(f"{file['path']} {file['sha256']}".encode()).hexdigest()[:16]] = {
+                    "prov:type": _name("etendue:File"),
+                    "prov:location": file["path"],
+                    "prov:label": f"{'.'.join(map(str, file['place']))} of {brought['stage']}",
+                    "etendue:size": file["size"],
+                    "etendue:sha256": file["sha256"],
+                }
+        return found
 
     def _software(self) -> Document:
         """The software as an agent; the same in all runs in which nothing of it was changed."""
@@ -189,11 +228,11 @@ def _pass(number: int) -> dict[str, Any]:
     return {"prov:type": _name("etendue:Pass"), "etendue:revision": number}
 
 
-def _relate(document: Document, number: int, inputs: Mapping[str, int], pipeline: str, software: str) -> None:
+def _relate(document: Document, number: int, used: Sequence[str], pipeline: str, software: str) -> None:
     """Say who used, made and is of what."""
     run, made = f"{RUN}{number}", f"{PASS}{number}"
-    for name, n in inputs.items():
-        which = f"{number}-{n}"
+    for name in used:
+        which = f"{number}-{name.rpartition('/')[2]}"
         document["used"][f"_:u{which}"] = {"prov:activity": run, "prov:entity": name}
         document["wasDerivedFrom"][f"_:d{which}"] = {
             "prov:generatedEntity": made,

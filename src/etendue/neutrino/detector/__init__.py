@@ -42,11 +42,11 @@ def read_detector(path: str | Path) -> Detector:
         status = Path(path).stat()
     except OSError as error:
         raise SourceError(path, "file", f"cannot be read: {error.strerror}") from None
-    return _read(str(path), status.st_mtime_ns, status.st_size)
+    return _read(str(path), status.st_size, status.st_mtime_ns, status.st_ctime_ns)
 
 
 @lru_cache(maxsize=8)
-def _read(path: str, modified: int, size: int) -> Detector:
+def _read(path: str, *state: int) -> Detector:
     try:
         with open(path, "rb") as file:
             start = file.read(64)

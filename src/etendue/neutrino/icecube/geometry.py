@@ -8,6 +8,7 @@ from typing import ClassVar
 import numpy as np
 from pydantic import Field
 
+from etendue.dataflow.parameters import BroughtFile
 from etendue.dataflow.partition import Partition
 from etendue.dataflow.source import SourceError
 from etendue.dataflow.stage import Stage
@@ -63,7 +64,7 @@ class PlacePulses(Stage):
     A file that does not have a module of IceCube's strings that was hit is of another detector, and an error.
     """
 
-    geometry: str = Field(
+    geometry: BroughtFile = Field(
         "",
         description="file with the detector: a table of modules (Parquet, NumPy); "
         "empty if the input brings its own geometry",

@@ -12,7 +12,7 @@ from typing import ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from etendue.dataflow.parameters import Name
+from etendue.dataflow.parameters import RequiredFile
 from etendue.dataflow.partition import Partition
 from etendue.dataflow.source import SourceError
 from etendue.dataflow.stage import Stage
@@ -286,7 +286,7 @@ class CalibrateHits(Stage):
         *(f"{name}?" for name in DETECTOR_NUMBERS),
     )
 
-    detector: Name = Field(description="detector file: detx or datx")
+    detector: RequiredFile = Field(description="detector file: detx or datx")
     other_detector: bool = Field(False, description="whether the file may be that of another detector")
     slewing: Literal[0, 1, 2, 3] = Field(3, description="slewing: 3 the table in use, 1 and 2 older, 0 none")
 

@@ -14,7 +14,7 @@ from typing import ClassVar
 import numpy as np
 from pydantic import Field
 
-from etendue.dataflow.parameters import Name
+from etendue.dataflow.parameters import RequiredFile
 from etendue.dataflow.partition import Partition
 from etendue.dataflow.source import SourceError
 from etendue.dataflow.stage import Stage
@@ -110,7 +110,7 @@ class LeadingParticles(Stage):
 
 
 @lru_cache(maxsize=4)
-def _truth(path: str, modified: int) -> Columns:
+def _truth(path: str, *changed: int) -> Columns:
     """Columns of `leading_particles`, ``mc_t`` and ``mc_event_time`` of each event of an offline file."""
     from etendue.neutrino.sources.km3net import KM3NeTSource
 
@@ -134,7 +134,7 @@ class MatchTruth(Stage):
     particles are in the frame, as those of calibrated hits.
     """
 
-    file: Name = Field(..., description="offline file (tree E) of the simulated events")
+    file: RequiredFile = Field(..., description="offline file (tree E) of the simulated events")
 
     reads: ClassVar = ("events/trigger_counter", "events/frame_index", "events/time")
     writes: ClassVar = {
@@ -150,10 +150,10 @@ class MatchTruth(Stage):
 
     def __call__(self, partition: Partition) -> dict[str, np.ndarray]:
         try:
-            modified = Path(self.file).stat().st_mtime_ns
+            state = Path(self.file).stat()
         except OSError as error:
             raise SourceError(self.file, "file", f"cannot be read: {error.strerror}") from None
-        truth = _truth(self.file, modified)
+        truth = _truth(self.file, state.st_mtime_ns, state.st_ctime_ns)
         events = partition.tables["events"]
         n_simulated = len(truth["mc_t"])
         counter = events["trigger_counter"]

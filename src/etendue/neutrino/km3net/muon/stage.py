@@ -8,6 +8,7 @@ from typing import ClassVar
 import numpy as np
 from pydantic import Field
 
+from etendue.dataflow.parameters import BroughtFile
 from etendue.dataflow.partition import Partition
 from etendue.dataflow.stage import Stage
 from etendue.neutrino.detector import read_detector
@@ -50,7 +51,7 @@ class ReconstructMuon(Stage):
 
     grid: float = Field(10.0, gt=1, le=45, description="angle [deg] between the directions that are scanned")
     road: float = Field(300.0, gt=0, description="distance [m] from the track up to which hits count")
-    detector: str = Field("", description="detector file, where no earlier stage brings the detector")
+    detector: BroughtFile = Field("", description="detector file, where no earlier stage brings the detector")
 
     def brings(self) -> dict[str, tuple[Table, Columns]]:
         """The detector, if a file is given."""

@@ -8,6 +8,7 @@ from typing import ClassVar
 import numpy as np
 from pydantic import Field
 
+from etendue.dataflow.parameters import BroughtFile
 from etendue.dataflow.partition import Partition
 from etendue.dataflow.stage import Stage
 from etendue.kernel import kernel
@@ -85,7 +86,7 @@ class ReconstructShower(Stage):
     }
 
     grid: float = Field(20.0, gt=1, le=45, description="angle [deg] between the directions that are scanned")
-    detector: str = Field("", description="detector file, where no earlier stage brings the detector")
+    detector: BroughtFile = Field("", description="detector file, where no earlier stage brings the detector")
     other_detector: bool = Field(False, description="whether the file may be that of another detector")
 
     def brings(self) -> dict[str, tuple[Table, Columns]]:
