@@ -7,6 +7,7 @@ a package whose ``*.toml`` files are pipelines) and ``etendue.displays`` (value 
 from __future__ import annotations
 
 import re
+import sys
 import tomllib
 from collections.abc import Mapping
 from functools import cache
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
+from etendue.dataflow.foreign import why_no_stage
 from etendue.dataflow.parameters import unknown
 from etendue.dataflow.stage import Stage
 
@@ -68,6 +70,9 @@ def find_stage(reference: str) -> type[Stage]:
     module, colon, name = reference.partition(":")
     if not colon:
         raise ConfigError(unknown("stage", reference, _stage_entries()))
+    known = module in sys.modules or module.startswith("etendue.")
+    if not known and (reason := why_no_stage(module, name)):
+        raise ConfigError(f"{reference!r} is not a stage, and was not imported: {reason}")
     try:
         found = getattr(import_module(module), name)
     except (ImportError, AttributeError) as error:
