@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, SerializeAsAny
 
 from etendue.dataflow.chain import CheckedPipeline
 from etendue.dataflow.declarations import declared, fit
+from etendue.dataflow.names import taken_names
 from etendue.dataflow.partition import SELECTED
 from etendue.dataflow.registry import registered_stages, stage_reference
 from etendue.dataflow.stage import Stage
@@ -86,9 +87,11 @@ class Pipeline(BaseModel):
         ------
         PipelineError
             If a stage reads a column that neither the source nor an earlier stage provides; the
-            message names the stage, the column and who could provide it. If a parameter does not fit.
+            message names the stage, the column and who could provide it. If a parameter does not fit, or
+            gives a name that something else has, see `etendue.dataflow.names`.
         """
         full, provided, required = schema, [], []
+        makers: dict[str, str] = {}
         for position, stage in enumerate(self.stages):
             brought = stage.brings()
             full = full.with_tables(table for table, _ in brought.values())
@@ -98,10 +101,13 @@ class Pipeline(BaseModel):
                 static = {**static, **{name: columns for name, (_, columns) in brought.items()}}
                 with _naming(stage):
                     stage.check(full, static)
-            tables = stage.makes(full)
+            before, tables = full, stage.makes(full)
             full = full.with_tables(tables)
             with _naming(stage):
                 made = self._made(stage, full)
+            if reason := taken_names(stage, before, tables, made, makers):
+                raise PipelineError(f"stage {stage.name!r} {reason}")
+            makers |= dict.fromkeys([*made, *(table.name for table in tables)], stage.name)
             full = full.with_variables(made)
             provided.append(frozenset(made) | _columns_of(tables))
         extra = frozenset(name for reference in also_read for name in full.resolve(reference))
