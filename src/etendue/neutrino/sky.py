@@ -150,6 +150,16 @@ def site_of_detector(det_id: int) -> Site | None:
     return site(_DETECTORS[det_id]) if det_id in _DETECTORS else None
 
 
+def name_of_detector(
+    det_id: int, grid: str = "", easting: float = np.nan, northing: float = np.nan
+) -> str | None:
+    """Which of the named sites a detector is at, by the UTM origin in its file, else by its number."""
+    for name, (x, y, _, zone) in _UTM.items():
+        if grid == f"WGS84 {zone}N" and np.hypot(easting - x, northing - y) < 5000.0:
+            return name
+    return _DETECTORS.get(det_id)
+
+
 def to_horizontal(direction: Vectors, where: Site) -> tuple[np.ndarray, np.ndarray]:
     """Azimuth (from true north to east) and altitude that particles come from, in degrees."""
     x, y, z = (-np.asarray(component, dtype=np.float64) for component in direction)

@@ -6,6 +6,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from km3net_testdata import data_path
 
+from etendue.neutrino.detector import read_detector
 from etendue.neutrino.km3net.calibration import CalibrateHits
 from etendue.neutrino.km3net.triggers import PRESETS, TriggerBit, data_filter
 from etendue.neutrino.km3net.triggers.clusters import (
@@ -19,8 +20,10 @@ from etendue.neutrino.km3net.triggers.clusters import (
     match_track,
     prune,
 )
+from etendue.neutrino.km3net.triggers.stage import Trigger
 from etendue.neutrino.schema import N_PMTS
 from etendue.neutrino.sources.km3net.parameters import read_trigger_parameters
+from etendue.schema import Schema
 
 from .stages import DETECTOR_44, DETECTOR_133, events, joined, reordered, run, run_file, slices
 
@@ -252,3 +255,16 @@ def test_directions_cover_the_sphere():
     nearest = np.degrees(np.arccos(np.clip((points @ frames[:, 2].T).max(axis=1), -1, 1)))
     assert nearest.max() < 10 / np.sqrt(2) + 0.3
     assert 400 < len(frames) < 450
+
+
+def test_the_parameters_of_arca_are_for_arca_only():
+    orca, arca = ({"observation": {"det_id": np.array([n], np.int32)}} for n in (44, 133))
+    schema = Schema({})
+    Trigger().check(schema, arca)
+    for static in (orca, {"observation": {"det_id": np.array([4711], np.int32)}}):
+        with pytest.raises(ValueError, match="shower is not given, and is ARCA's by default"):
+            Trigger().check(schema, static)
+        data_filter("ORCA-2019").stages[1].check(schema, static)
+    Trigger().check(schema, {n: c for n, (_, c) in read_detector(DETECTOR_133).brought.items()})
+    with pytest.raises(ValueError, match="inputs are of orca"):
+        Trigger().check(schema, {n: c for n, (_, c) in read_detector(DETECTOR_44).brought.items()})

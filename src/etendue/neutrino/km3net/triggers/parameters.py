@@ -69,7 +69,7 @@ _NAMES = {
 }
 
 
-def data_filter(parameters: str | Mapping[str, Any] = "ARCA21") -> Pipeline:
+def data_filter(parameters: str | Mapping[str, Any]) -> Pipeline:
     """The stages of the data filter: L2 coincidences, and the triggers on them.
 
     They read calibrated hits (`etendue.neutrino.km3net.calibration.CalibrateHits`).

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import IntEnum
 
 import numpy as np
@@ -14,8 +15,9 @@ from etendue.kernel import offsets
 from etendue.neutrino.km3net.triggers.clusters import directions
 from etendue.neutrino.km3net.triggers.parameters import MuonTrigger, ShowerTrigger
 from etendue.neutrino.km3net.triggers.search import find_mixed_showers, find_muons, find_showers
-from etendue.neutrino.schema import POSITION
-from etendue.schema import Schema, Table, Variable, variables
+from etendue.neutrino.schema import DETECTOR_FILE, POSITION
+from etendue.neutrino.sky import name_of_detector
+from etendue.schema import Columns, Schema, Table, Variable, variables
 
 #: Table of the events that the triggers find in time slices.
 TRIGGERED_EVENTS = "triggered_events"
@@ -39,7 +41,8 @@ class Trigger(Stage):
     data filter already, it writes ``hits/retrigger_mask`` and ``events/retrigger_mask``, to be compared with
     what the data filter wrote.
 
-    `etendue.neutrino.km3net.triggers.data_filter` gives this stage with the parameters of a file.
+    `etendue.neutrino.km3net.triggers.data_filter` gives this stage with the parameters of a file. Those by
+    default are ARCA's with 21 strings; for detectors that are not known to be at ARCA they have to be given.
     """
 
     coincidences: Name = Field("l2", description="table of coincidences, see FindCoincidences")
@@ -60,6 +63,17 @@ class Trigger(Stage):
             "hits/dom_id?",
             "frames/dom_id?",
         )
+
+    def check(self, schema: Schema, static: Mapping[str, Columns]) -> None:
+        """See that the parameters are given, unless the inputs are of ARCA, whose they are by default."""
+        missing = [name for name in ("shower", "mixed_shower", "muon") if name not in self.model_fields_set]
+        names = _names_of_inputs(static)
+        if missing and names and names != {"arca"}:
+            found = ", ".join(sorted(name or "an unknown site" for name in names))
+            raise ValueError(
+                f"{missing[0]} is not given, and is ARCA's by default, but the inputs are of {found}; take "
+                "the parameters of a raw file or a preset: data_filter(FILE), data_filter('ORCA-2019')"
+            )
 
     def makes(self, schema: Schema) -> list[Table]:
         """The events found, if the hits are of time slices."""
@@ -195,6 +209,15 @@ class Trigger(Stage):
             "hits/triggered_event": event,
         }
         return {f"{TRIGGERED_EVENTS}/{name}": column for name, column in made.items()} | counts
+
+
+def _names_of_inputs(static: Mapping[str, Columns]) -> set[str | None]:
+    """At which sites the detectors of the inputs are; None for one that is not known."""
+    of_file = static.get(DETECTOR_FILE.name)
+    if of_file is not None:
+        names = ("det_id", "utm_grid", "utm_easting", "utm_northing")
+        return {name_of_detector(*(of_file[name][0] for name in names))}
+    return {name_of_detector(int(n)) for n in static.get("observation", {}).get("det_id", ())}
 
 
 def _cluster(trigger: ShowerTrigger) -> tuple[int, int]:
