@@ -192,16 +192,16 @@ def test_focal_lengths_are_not_mixed(changed, tmp_path):
 
     path = changed(STEREO, change)
     images = et.open(path) | et.iact.Calibrate() | et.iact.Integrate() | et.iact.Clean()
-    with pytest.raises(
-        PipelineError, match=r"'Parametrise': focal_length = 'effective'.* cameras lstcam_2"
-    ) as e:
+    with pytest.raises(PipelineError, match=r"'Parametrise': focal_length = 'effective'.* cameras lstcam_2"):
+        (images | et.iact.Parametrise(focal_length="effective")).plan()
+    with pytest.raises(PipelineError, match=r"telescopes \[2, 4, .* of run 0 have no effective") as caught:
         (images | et.iact.Parametrise()).plan()
-    assert "focal_length = 'equivalent' in all stages" in str(e.value)
+    assert "set focal_length = 'equivalent'" in str(caught.value)
     parameters = images | et.iact.Parametrise(focal_length="equivalent", true_images=False)
     with pytest.raises(PipelineError, match="'ReconstructStereo': focal_length = 'effective'"):
-        (parameters | et.iact.ReconstructStereo()).plan()
+        (parameters | et.iact.ReconstructStereo(focal_length="effective")).plan()
     store = str(tmp_path / "s.etendue")
-    (parameters | et.iact.ReconstructStereo(focal_length="equivalent")).write(store, "p")
+    (parameters | et.iact.ReconstructStereo()).write(store, "p")
     tree = et.load(store, "p")
     assert tree["telescope_frame"]["focal_length"].values.tolist() == ["equivalent"]
     assert et.iact.display.event(tree, int(tree["events"]["event_id"][0]))
@@ -211,6 +211,20 @@ def test_stereo_takes_the_focal_length_of_the_parameters(shared, tmp_path):
     store = str(tmp_path / "s.etendue")
     images = et.open(find(shared, STEREO)) | et.iact.Calibrate() | et.iact.Integrate() | et.iact.Clean()
     (images | et.iact.Parametrise(focal_length="equivalent", true_images=False)).write(store, "dl1")
+    stored = et.open(f"{store}@dl1")
     with pytest.raises(PipelineError, match="made with the equivalent one"):
-        (et.open(f"{store}@dl1") | et.iact.ReconstructStereo()).plan()
-    assert (et.open(f"{store}@dl1") | et.iact.ReconstructStereo(focal_length="equivalent")).plan()
+        (stored | et.iact.ReconstructStereo(focal_length="effective")).plan()
+    followed = (stored | et.iact.ReconstructStereo()).compute()
+    told = (stored | et.iact.ReconstructStereo(focal_length="equivalent")).compute()
+    other = (images | et.iact.Parametrise(true_images=False) | et.iact.ReconstructStereo()).compute()
+    alt = [tree["events"]["HillasReconstructor_alt"].values[0] for tree in (followed, told, other)]
+    assert alt[0] == alt[1] != alt[2]
+
+
+def test_runs_may_differ_in_what_they_have(changed, shared):
+    """One file has effective focal lengths and the other none: each is made with its own."""
+    path = changed(SINGLE, lambda k, n, c: with_number(c, EFFECTIVE, 0.0) if k == CAMERA_SETTINGS else c)
+    flow = et.open(path, find(shared, STEREO)) | et.iact.Calibrate() | et.iact.Integrate() | et.iact.Clean()
+    assert (flow | et.iact.Parametrise()).plan()
+    with pytest.raises(PipelineError, match="focal_length = 'effective'"):
+        (flow | et.iact.Parametrise(focal_length="effective")).plan()

@@ -18,8 +18,8 @@ from etendue.kernel import kernel
 from etendue.schema import Columns, SchemaError
 
 Frame = Literal["camera", "telescope"]
-#: The focal length that angles are made with: from ray tracing, or of the mirror.
-FocalLength = Literal["effective", "equivalent"]
+#: The focal length that angles are made with: from ray tracing, of the mirror, or the first if there is one.
+FocalLength = Literal["auto", "effective", "equivalent"]
 
 #: sim_telarray's codes of pixel shapes; every other code is a hexagon.
 CIRCLE, SQUARE = 0, 2
@@ -176,7 +176,7 @@ def geometry_of(
     conditions: Mapping[str, Columns],
     label: str,
     frame: Frame = "camera",
-    focal_length: FocalLength | None = None,
+    focal_length: FocalLength = "auto",
 ) -> Geometry:
     """Geometry of a camera of a run.
 
@@ -188,10 +188,9 @@ def geometry_of(
         Name of the camera's table, such as ``lstcam``.
     frame : {"camera", "telescope"}
         Frame of the result.
-    focal_length : {"effective", "equivalent"}, optional
-        The focal length for the telescope frame. The equivalent one makes angles a few per cent too large.
-        By default the effective one, or where the input has none the equivalent one, with a warning; stages
-        choose one for all cameras instead.
+    focal_length : {"auto", "effective", "equivalent"}
+        The focal length for the telescope frame. The equivalent one makes angles a few per cent too large;
+        ``auto`` takes it, with a warning, where the input has no effective one.
 
     Raises
     ------
@@ -203,17 +202,19 @@ def geometry_of(
         cameras = sorted(name.removeprefix("camera/") for name in conditions if name.startswith("camera/"))
         raise SchemaError(f"the run has no table {missing[0]!r}; there are pixels of the cameras {cameras}")
     optics = conditions[f"optics/{label}"]
-    metres = float(optics[f"{focal_length or 'effective'}_focal_length"][0])
+    kind = "effective" if focal_length == "auto" else focal_length
+    metres = float(optics[f"{kind}_focal_length"][0])
     if frame == "telescope" and not np.isfinite(metres):
-        if focal_length is not None:
+        if focal_length != "auto":
             raise SchemaError(f"the run has no {focal_length} focal length of camera {label!r}")
         metres = float(optics["equivalent_focal_length"][0])
-        _warn_of_equivalent_focal_length(label)
+        warn_of_equivalent_focal_length(label)
     return Geometry.of(conditions[f"camera/{label}"], frame, metres, float(optics["camera_rotation"][0]))
 
 
 @cache
-def _warn_of_equivalent_focal_length(label: str) -> None:
+def warn_of_equivalent_focal_length(label: str) -> None:
+    """Say, once, that angles of a camera are made with the equivalent focal length."""
     log.warning("camera %s: no effective focal length; angles are made with the equivalent one", label)
 
 

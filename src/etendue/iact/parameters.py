@@ -299,7 +299,7 @@ class Parametrise(TableStage):
 
     frame: Frame = Field("telescope", description="degrees on the sky, or metres in the camera")
     true_images: bool = Field(True, description="parametrise simulated images, too")
-    focal_length: FocalLength = Field("effective", description=DESCRIPTION)
+    focal_length: FocalLength = Field("auto", description=DESCRIPTION)
 
     def check(self, schema: Schema, static: Mapping[str, Columns]) -> None:
         """See that all cameras have the chosen focal length."""

@@ -79,6 +79,8 @@ ARRAY = Table(
         pos_x=("float64", "m", "position to north of the array's centre"),
         pos_y=("float64", "m", "position to west of the array's centre"),
         pos_z=("float64", "m", "height above the array's reference altitude"),
+        equivalent_focal_length=("float64", "m", "focal length of the mirror; NaN where unknown"),
+        effective_focal_length=("float64", "m", "focal length from ray tracing; NaN where unknown"),
     ),
 )
 
@@ -229,7 +231,7 @@ def camera_tables(label: str, *, n_gains: int, n_pixels: int, n_pulse_samples: i
             type=("str", "", "size class: LST, MST or SST"),
             name=("str", "", "name of the optics"),
             camera_name=("str", "", "name of the camera, as the input gives it"),
-            equivalent_focal_length=("float64", "m", "focal length of the mirror"),
+            equivalent_focal_length=("float64", "m", "focal length of the mirror; NaN where unknown"),
             effective_focal_length=("float64", "m", "focal length from ray tracing; NaN where unknown"),
             mirror_area=("float64", "m2", "area of the mirror"),
             n_mirrors=("int32", "", "mirror tiles"),

@@ -24,7 +24,7 @@ from etendue.iact.directions import (
     impact_distance,
     offset_to_direction,
 )
-from etendue.iact.focal_length import DESCRIPTION, check_choice, choice
+from etendue.iact.focal_length import DESCRIPTION, check_choice, choice, chosen
 from etendue.iact.telescopes import telescope_rows
 from etendue.kernel import kernel, offsets
 from etendue.schema import Columns, Schema, Table, Variable
@@ -230,7 +230,7 @@ class ReconstructStereo(Stage):
     min_intensity: float = Field(50.0, ge=0, description="images need more photo-electrons than this")
     min_pixels: int = Field(3, ge=0, description="images need more pixels than this")
     frame: Frame = Field("telescope", description="frame of the Hillas parameters")
-    focal_length: FocalLength = Field("effective", description=DESCRIPTION)
+    focal_length: FocalLength = Field("auto", description=DESCRIPTION)
 
     reads: ClassVar[tuple[str, ...]] = (
         "events/run", "events/array_altitude", "events/array_azimuth",
@@ -324,13 +324,14 @@ class ReconstructStereo(Stage):
             columns.get(name, none) for name in names
         )
         passes = (intensity > self.min_intensity) & (n_pixels > self.min_pixels) & (width > 0)
-        radius = geometry_of(partition.conditions, label, self.frame, self.focal_length).radius
+        kind = self.focal_length if self.focal_length != "auto" else chosen(partition.conditions)
+        radius = geometry_of(partition.conditions, label, self.frame, kind).radius
         psi = np.deg2rad(psi)
         cog = np.stack([x, y], axis=-1)
         points = np.stack([cog, cog + 0.1 * radius * np.stack([np.cos(psi), np.sin(psi)], axis=-1)], axis=1)
         if self.frame == "camera":  # x is along altitude there; and the camera's radius gives the scale
             points = points[..., ::-1] * (
-                geometry_of(partition.conditions, label, "telescope", self.focal_length).radius / radius
+                geometry_of(partition.conditions, label, "telescope", kind).radius / radius
             )
         return {
             "event": partition.owners(label),

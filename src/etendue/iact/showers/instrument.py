@@ -92,6 +92,8 @@ def array_columns(positions: np.ndarray) -> Columns:
         "pos_x": positions[:, 0].copy(),
         "pos_y": positions[:, 1].copy(),
         "pos_z": positions[:, 2].copy(),
+        "equivalent_focal_length": np.full(n, FOCAL_LENGTH),
+        "effective_focal_length": np.full(n, FOCAL_LENGTH),
     }
 
 

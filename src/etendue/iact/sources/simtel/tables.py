@@ -143,6 +143,8 @@ def _array(header: Header) -> Columns:
         "pos_x": x,
         "pos_y": y,
         "pos_z": z,
+        "equivalent_focal_length": np.array([camera.equivalent_focal_length for camera in cameras]),
+        "effective_focal_length": np.array([camera.effective_focal_length for camera in cameras]),
     }
 
 
