@@ -2,6 +2,7 @@
 
 import bz2
 import gzip
+import re
 import struct
 from itertools import pairwise
 
@@ -458,3 +459,47 @@ def test_times_of_events_are_utc(path):
     start, end = (partition[f"events/{name}"].astype("datetime64[ns]")[0] for name in ("time", "end_time"))
     assert start == np.datetime64("2012-07-01T00:00:00.000123456")
     assert end == np.datetime64("2012-07-01T00:00:00.000223456")
+
+
+def test_each_name_stands_for_one_thing(path):
+    """A field and a number, columns that all events have, counts of rows, the mark of selection."""
+    scan, partition = read(
+        path,
+        i3.frame(
+            "Q",
+            {
+                "I3EventHeader": i3.header(7, 1),
+                "Reco": i3.particle(energy=10.0),
+                "Reco_energy": i3.number(99.0),
+                "run_id": i3.number(1.5),
+                "time": i3.number(2.5),
+                "selected": i3.number(0.0),
+                "observation": i3.number(3.5),
+                "map": i3.named({"a b": 1.0, "a_b": 2.0, "exists": 3.0, "c": 4.0}),
+                "map_c": i3.number(5.0),
+                "Pulses": i3.pulse_map({(1, 1, 0): [(1.0, 1.0, 1.0, 1)]}),
+                "n_Pulses": i3.number(6.0),
+            },
+        ),
+        i3.frame("Q", {"I3EventHeader": i3.header(7, 2)}),
+    )
+    events = partition.tables["events"]
+    assert events["Reco_energy"].tolist()[0] == 10.0
+    assert events["Reco_energy_I3Double"].tolist()[0] == 99.0
+    assert events["run_id"].tolist() == [7, 7]
+    assert events["run_id_I3Double"].tolist()[0] == 1.5
+    assert events["time_I3Double"].tolist()[0] == 2.5
+    assert events["selected_I3Double"].tolist()[0] == 0.0
+    assert events["observation_I3Double"].tolist()[0] == 3.5
+    marked = {name: value[0] for name, value in events.items() if name.startswith("map_")}
+    assert (marked.pop("map_exists"), marked.pop("map_c"), marked.pop("map_c_I3Double")) == (True, 4.0, 5.0)
+    assert marked.pop("map_c_I3Double_exists")
+    assert sorted(marked.values()) == [1.0, 2.0, 3.0]
+    names = {re.sub("_[0-9a-f]{8}$", "", name): value for name, value in marked.items()}
+    assert names["map_exists"] == 3.0
+    assert len(events["event_index"]) == 2
+    series = [name for name in partition.tables if name.startswith("Pulses")]
+    assert [partition.tables[name]["charge"].tolist() for name in series] == [[1.0]]
+    listed = scan.static["frame_objects"]
+    names = dict(zip(listed["key"].tolist(), listed["name"].tolist(), strict=True))
+    assert (names["Reco"], names["Reco_energy"]) == ("Reco", "Reco_energy_I3Double")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from dataclasses import dataclass
 
 from etendue.neutrino.sources.icecube.layout import Layout
@@ -109,19 +108,3 @@ class Content:
 def clean(name: str) -> str:
     """A name with only such characters as names of tables and columns may have."""
     return re.sub(r"[^A-Za-z0-9_.+\-]", "_", name)[:_LONGEST] or "_"
-
-
-def name_contents(counts: Counter[tuple[str, str, str]]) -> list[Content]:
-    """Give each stream, key and type a name of its own; the commonest type of a key gets the key's."""
-    contents, taken = [], set(RESERVED)
-    ranked = sorted(counts.items(), key=lambda item: (item[0][0], item[0][1], -item[1], item[0][2]))
-    for (stream, key, kind), count in ranked:
-        prefix = "" if stream == "P" else f"{STREAMS.get(stream) or clean(f'stream_{stream}')}/"
-        name = prefix + clean(key)
-        if name in taken:
-            name = f"{name}_{clean(kind)}"
-        while name in taken:
-            name += "_"
-        taken.add(name)
-        contents.append(Content(stream, key, kind, name, count))
-    return contents

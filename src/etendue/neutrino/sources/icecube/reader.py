@@ -8,18 +8,19 @@ import numpy as np
 
 from etendue.kernel import offsets, owners
 from etendue.neutrino.leap_seconds import utc_of_year
-from etendue.neutrino.sources.icecube.contents import HEADER, PULSES, Content
+from etendue.neutrino.sources.icecube.contents import HEADER, PULSES, Content, clean
 from etendue.neutrino.sources.icecube.decode import Decoded, decode_blobs
 from etendue.neutrino.sources.icecube.events import Events
 from etendue.neutrino.sources.icecube.frame_walk import WRONG_CHECKSUM
 from etendue.neutrino.sources.icecube.launches import COUNTED, LAUNCHES, waveforms
-from etendue.neutrino.sources.icecube.layout import TEXT
+from etendue.neutrino.sources.icecube.layout import TEXT, Column
 from etendue.neutrino.sources.icecube.layouts import LAYOUTS
 from etendue.neutrino.sources.icecube.objects import Blobs
 from etendue.neutrino.sources.icecube.pulses import MODULE, PULSE
 from etendue.neutrino.sources.icecube.series import SeriesReader
 from etendue.neutrino.sources.icecube.tables import (
     ENTRY,
+    EXISTS,
     NAMED,
     PARENT,
     TREES,
@@ -27,6 +28,7 @@ from etendue.neutrino.sources.icecube.tables import (
     entry_name,
     event_name,
     in_degrees,
+    marked,
     no_values,
     row_levels,
     rows_of,
@@ -89,7 +91,7 @@ class EventReader:
         self._event_columns()
         for content in filter(self._is_wanted, self.contents):
             blobs = self.objects.of_events(content.key, content.type, self.physics, self.daq)
-            self._put("events", f"{content.name}_exists", blobs.marks(self.n_events))
+            self._put("events", f"{content.name}_{EXISTS}", blobs.marks(self.n_events))
             if content.type in PULSES:
                 self._pulses(content)
             elif content.layout is None:
@@ -258,7 +260,14 @@ class EventReader:
             for column in columns_of_level(content.layout, level):
                 if column.dtype != TEXT:
                     values = scattered(entries[column.name][part], event[part], self.n_events)
-                    self._put("events", event_name(content, entry_name(name, column.name)), values)
+                    self._put("events", self._entry_column(content, name, column), values)
+
+    def _entry_column(self, content: Content, entry: str, column: Column) -> str:
+        """The column of events of a named entry's field."""
+        own, common = (
+            event_name(content, entry_name(label, column.name)) for label in (marked(entry), clean(entry))
+        )
+        return own if own in self.schema["events"].variables else common
 
     def _pulses(self, content: Content) -> None:
         """A pulse series; if only the number of pulses is wanted, no mask is compared with its source."""

@@ -18,12 +18,12 @@ from etendue.neutrino.sources.icecube.contents import (
     OBSERVATION,
     PULSES,
     Content,
-    name_contents,
 )
 from etendue.neutrino.sources.icecube.decode import decode_blobs
 from etendue.neutrino.sources.icecube.events import ADVICE, Events, find_events, is_plain
 from etendue.neutrino.sources.icecube.layouts import LAYOUTS
 from etendue.neutrino.sources.icecube.messages import is_message
+from etendue.neutrino.sources.icecube.names import name_contents
 from etendue.neutrino.sources.icecube.objects import FrameObjects
 from etendue.neutrino.sources.icecube.provenance import TABLE as JOBS
 from etendue.neutrino.sources.icecube.provenance import TRAY_INFO, jobs
@@ -73,7 +73,7 @@ class IceCubeSource:
         look = _Look()
         for events in walk:
             look.add(events)
-        contents = name_contents(look.counts)
+        contents = name_contents(look.counts, look.named)
         entries = {content.name: look.entries(content) for content in contents}
         return Scan(
             path=path,
@@ -123,7 +123,7 @@ class _Look:
     counts: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     n_frames: int = 0
     jobs: dict[str, Columns] = field(default_factory=dict)
-    _entries: dict[tuple[str, str], set[str]] = field(default_factory=dict)
+    named: dict[tuple[str, str], set[str]] = field(default_factory=dict)
     _bytes: dict[tuple[str, str], list[tuple[np.ndarray, np.ndarray]]] = field(default_factory=dict)
 
     def add(self, events: Events) -> None:
@@ -150,11 +150,11 @@ class _Look:
         if kind in NAMED:
             layout = LAYOUTS[kind]
             decoded = decode_blobs(layout, blobs.data, blobs.starts, blobs.stops, frozenset(), ENTRY)
-            self._entries.setdefault((key, kind), set()).update(decoded.names)
+            self.named.setdefault((key, kind), set()).update(decoded.names)
 
     def entries(self, content: Content) -> list[str]:
         """Names of the entries that become columns of their own."""
-        return sorted(self._entries.get((content.key, content.type), ())) if content.is_of_events else []
+        return sorted(self.named.get((content.key, content.type), ())) if content.is_of_events else []
 
     def rows(self, contents: list[Content], n_events: int) -> dict[str, np.ndarray]:
         """Rows of each table that each event has at most."""

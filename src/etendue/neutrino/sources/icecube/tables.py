@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import zlib
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache, lru_cache
@@ -27,6 +29,8 @@ TREES = frozenset({"I3MCTree", "I3TriggerHierarchy"})
 PARENT, SHAPE = "parent", "shape"
 #: What an object of one number gives its name to, without a suffix.
 VALUE = "value"
+#: What is added to an object's name for the column that says whether the event has it.
+EXISTS = "exists"
 
 
 @dataclass(frozen=True)
@@ -106,24 +110,35 @@ def event_variables(content: Content, entries: list[str]) -> list[Variable]:
         Names of entries that become columns of their own.
     """
     about = f"whether the event has an object {content.key} ({content.type})"
-    made = [Variable(f"{content.name}_exists", ("event",), "bool", "", about)]
+    made = [Variable(f"{content.name}_{EXISTS}", ("event",), "bool", "", about)]
     if content.layout is None or content.type in PULSES:
         return made
     fields = [(column.name, column) for column in columns_of_level(content.layout, 0)]
     if content.type in NAMED:
         level = content.layout.program().levels.index("entries")
         fields += [
-            (entry_name(entry, column.name), column)
-            for entry in entries
+            (entry_name(label, column.name), column)
+            for label in entry_labels(entries)
             for column in columns_of_level(content.layout, level)
             if column.dtype != TEXT
         ]
     return made + [variable(event_name(content, name), "event", column) for name, column in fields]
 
 
-def entry_name(entry: str, column: str) -> str:
+def entry_labels(entries: list[str]) -> list[str]:
+    """What named entries are called: by their names but for some characters, marked if others are, too."""
+    calls = Counter([*map(clean, entries), EXISTS])
+    return [clean(entry) if calls[clean(entry)] == 1 else marked(entry) for entry in entries]
+
+
+def marked(entry: str) -> str:
+    """A name for an entry that no other has: with the checksum of all its characters."""
+    return f"{clean(entry)}_{zlib.crc32(entry.encode()):08x}"
+
+
+def entry_name(label: str, column: str) -> str:
     """What a named entry's field adds to the object's name."""
-    return clean(entry) if column == VALUE else f"{clean(entry)}_{column}"
+    return label if column == VALUE else f"{label}_{column}"
 
 
 def row_tables(content: Content) -> list[Table]:
