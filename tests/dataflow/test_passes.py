@@ -16,7 +16,7 @@ from etendue.schema import SchemaError
 from etendue.store import PassExistsError, passes, unfinished
 from etendue.store.ledger import ledger_of
 from etendue.store.reader import PassReader
-from etendue.store.verify import find_damage
+from etendue.store.verify import DamagedChunk, find_damage
 
 from ..store.ragged import contents
 from .test_run import assert_same
@@ -154,6 +154,47 @@ def test_other_versions_are_refused(toy, tmp_path, monkeypatch):
     monkeypatch.setattr(identity, "version", lambda name: "0.0" if name == "numba" else real(name))
     with pytest.raises(PassExistsError, match=r"versions.numba: was '.*', is '0.0'"):
         flow_of(path).write(tmp_path / "s", "a")
+
+
+def interrupt(monkeypatch, write):
+    with monkeypatch.context() as patch:
+        kill_after(0, patch)
+        with pytest.raises(Killed):
+            write()
+
+
+def test_what_is_open_is_told_when_something_else_is_asked_for(toy, tmp_path, monkeypatch):
+    path, store = toy("a", "toy 60 1"), tmp_path / "s"
+    flow, more = flow_of(path), flow_of(path, toy("b", "toy 9 2"))
+    flow.write(store, "a")
+    damaged = [DamagedChunk("hits/double", 1, "cut short")]
+    monkeypatch.setattr("etendue.store.verify.find_damage", lambda reader: damaged)
+    flow.write(store, "a", repair=True)
+    # The same partition again, so that both repairs have the same identity.
+    interrupt(monkeypatch, lambda: flow.write(store, "a", repair=True))
+    for other in (flow, more):
+        with pytest.raises(
+            PassExistsError, match=r"repair of pass 'a' is not finished \(partitions 1\).*--repair"
+        ):
+            other.write(store, "a")
+    assert flow.write(store, "a", repair=True).rows["events"] < 60
+
+    interrupt(monkeypatch, lambda: more.write(store, "a"))
+    with pytest.raises(PassExistsError, match=r"not finished.*/b.*without repair=True"):
+        more.write(store, "a", repair=True)
+    with pytest.raises(PassExistsError, match=r"not finished.*/b.*name these inputs again"):
+        flow.write(store, "a")
+    flow.write(store, "a", repair=True, fresh=True)
+    assert more.write(store, "a").rows["events"] == 9
+
+
+def test_a_pass_that_was_begun_wants_the_inputs_that_can_be_read(toy, tmp_path, monkeypatch):
+    good, bad = toy("a", "toy 20 1"), toy("b", "no toy")
+    both = flow_of(good, bad, on_error="skip")
+    interrupt(monkeypatch, lambda: both.write(tmp_path / "s", "a"))
+    with pytest.raises(PassExistsError, match="name these inputs again"):
+        flow_of(bad, on_error="skip").write(tmp_path / "s", "a")
+    assert both.write(tmp_path / "s", "a").rows["events"] == 20
 
 
 def test_new_inputs_are_a_revision(toy, tmp_path):

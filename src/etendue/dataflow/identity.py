@@ -122,6 +122,43 @@ def refuse_another(name: str, was: Mapping[str, Any], now: Mapping[str, Any]) ->
     _refuse(name, list(differences(old, new)))
 
 
+def refuse_other_work(
+    name: str, begun: Mapping[str, Any], now: Mapping[str, Any] | None, *, repair: bool
+) -> None:
+    """See that there is something to do, and of the kind that was begun: a repair is no addition.
+
+    Parameters
+    ----------
+    name : str
+        Name of the pass.
+    begun : mapping
+        Identity of what is not finished.
+    now : mapping or None
+        Identity of what is to be done; None if that is nothing.
+    repair : bool
+        Whether a repair is asked for.
+
+    Raises
+    ------
+    PassExistsError
+        If not; says what is open, and how to go on.
+    """
+    from etendue.store import PassExistsError
+
+    drop = "fresh=True (--fresh) drops what was begun; what was published stays"
+    if now is not None and ("repair" in begun) == ("repair" in now):
+        return
+    if "repair" in begun:
+        of = begun["repair"]
+        what = "all its partitions" if isinstance(of, str) else f"partitions {', '.join(map(str, of))}"
+        how = "nothing of it is damaged any more" if repair else "go on with it by repair=True (--repair)"
+        raise PassExistsError(f"a repair of pass {name!r} is not finished ({what}): {how}; {drop}")
+    paths = [entry["path"] for entry in begun["inputs"] if not entry["void"]]
+    inputs = f"{len(paths)} inputs, the last {paths[-1]}" if paths else "no input that can be read"
+    how = "finish that without repair=True (--repair), then repair" if repair else "name these inputs again"
+    raise PassExistsError(f"pass {name!r} is not finished, as it was begun ({inputs}): {how}; {drop}")
+
+
 def _with_inputs_by_path(identity: Mapping[str, Any]) -> dict[str, Any]:
     """The identity with what tells one state of an input from another; a file's time only if nothing else."""
     inputs = {}

@@ -17,6 +17,7 @@ from etendue.dataflow.identity import (
     identity_of,
     refuse_another,
     refuse_another_pass,
+    refuse_other_work,
 )
 from etendue.dataflow.job import Job, addition, repair
 from etendue.dataflow.known import Known
@@ -110,8 +111,8 @@ def _write(
     known = Known(published(store, name))
     job = _job(flow, name, known, begun, options, look=begun["identity"]["look"] if begun else look)
     if begun is not None:
-        now = job.identity if job else known.reader.attributes["identity"]
-        refuse_another(name, begun["identity"], now)
+        refuse_other_work(name, begun["identity"], job.identity if job else None, repair=options.repair)
+        refuse_another(name, begun["identity"], job.identity)
         collector = _collector(job, known, options)
         writer = PassWriter.resume(store, name, each=partial(_add_entry, collector), lock=lock)
     elif job is None:
