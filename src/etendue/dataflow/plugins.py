@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
 from importlib.metadata import EntryPoint, PackageNotFoundError, distribution, entry_points
 from pathlib import Path
@@ -38,30 +38,44 @@ def entries(group: str) -> Mapping[str, EntryPoint]:
     return dict(sorted(found.items()))
 
 
-def load(entry: EntryPoint) -> Any:
-    """What an entry point names.
+def load(entry: EntryPoint, *, made: bool = False) -> Any:
+    """What an entry point names; with ``made``, an instance of that.
 
     Raises
     ------
     PluginError
         If it cannot be loaded, for whatever reason.
     """
+    found, error = _attempt(entry, made)
+    if error is not None:
+        raise PluginError(failed(entry, error)) from error
+    return found
+
+
+@cache
+def _attempt(entry: EntryPoint, made: bool) -> tuple[Any, BaseException | None]:
+    """What an entry point names, or what went wrong; tried once."""
     try:
-        return entry.load()
-    except Exception as error:  # whatever the modules of others raise when they are imported
-        raise PluginError(f"{_called(entry)} cannot be loaded: {type(error).__name__}: {error}") from error
+        found = entry.load()
+        return (found() if made else found), None
+    except (Exception, SystemExit) as error:  # whatever the modules of others raise when they are imported
+        return None, error
 
 
-def _called(entry: EntryPoint) -> str:
-    package = entry.dist.name if getattr(entry, "dist", None) else "unknown"
-    return f"{entry.name!r} of the package {package} ({entry.value})"
+def failed(entry: EntryPoint, error: BaseException) -> str:
+    """Say which plug-in of which package cannot be loaded, and why."""
+    package = entry.dist.name if entry.dist else "unknown"
+    return (
+        f"{entry.name!r} of the package {package} ({entry.value}) cannot be loaded: "
+        f"{type(error).__name__}: {error}"
+    )
 
 
-def loaded(found: Mapping[str, EntryPoint]) -> Iterator[tuple[str, Any]]:
-    """Those of some entry points that can be loaded, with their names; the others are told once."""
-    for name, entry in found.items():
+def usable[T](names: Iterable[str], load: Callable[[str], T]) -> Iterator[tuple[str, T]]:
+    """Those of some plug-ins that can be loaded, with their names; the others are told once."""
+    for name in names:
         try:
-            part = load(entry)
+            part = load(name)
         except PluginError as error:
             tell(str(error))
             continue
@@ -74,15 +88,15 @@ def tell(fault: str) -> None:
     log.warning("%s; mend or remove that package; all that does not need it goes on", fault)
 
 
-def broken(group: str) -> list[str]:
-    """What is wrong with those entry points of a group that cannot be loaded."""
+def broken(names: Iterable[str], load: Callable[[str], Any]) -> str:
+    """What is wrong with those plug-ins that cannot be loaded, to go on an error that one may have caused."""
     found = []
-    for entry in entries(group).values():
+    for name in names:
         try:
-            load(entry)
+            load(name)
         except PluginError as error:
-            found.append(str(error))
-    return found
+            found.append(f"; {error}")
+    return "".join(found)
 
 
 def distribution_of(module: str) -> str | None:

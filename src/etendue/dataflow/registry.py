@@ -12,7 +12,7 @@ import tomllib
 from collections.abc import Mapping
 from functools import cache
 from importlib import import_module
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +21,7 @@ from pydantic import ValidationError
 
 from etendue.dataflow.foreign import why_no_stage
 from etendue.dataflow.parameters import unknown
+from etendue.dataflow.plugins import PluginError, broken, entries, failed, load, tell, usable
 from etendue.dataflow.stage import Stage
 
 if TYPE_CHECKING:
@@ -42,13 +43,20 @@ class ConfigError(ValueError):
 
 @cache
 def _stage_entries() -> Mapping[str, EntryPoint]:
-    entries = {entry.name: entry for entry in entry_points(group="etendue.stages")}
-    return dict(sorted(entries.items(), key=lambda item: item[0].casefold()))
+    return dict(sorted(entries("etendue.stages").items(), key=lambda item: item[0].casefold()))
 
 
 def registered_stages() -> Mapping[str, type[Stage]]:
-    """All registered stage classes by their entry-point names; imports every one of them."""
-    return {name: entry.load() for name, entry in _stage_entries().items()}
+    """All registered stage classes that can be loaded by their entry-point names; imports every one."""
+    return dict(usable(_stage_entries(), _registered_stage))
+
+
+def _registered_stage(name: str) -> type[Stage]:
+    entry = _stage_entries()[name]
+    found = load(entry)
+    if not (isinstance(found, type) and issubclass(found, Stage)):
+        raise PluginError(f"{name!r} is registered as a stage, and {entry.value} is none")
+    return found
 
 
 def stage_reference(cls: type[Stage]) -> str:
@@ -66,7 +74,10 @@ def find_stage(reference: str) -> type[Stage]:
         If there is none; the message names the nearest one.
     """
     if reference in _stage_entries():
-        return _stage_entries()[reference].load()
+        try:
+            return _registered_stage(reference)
+        except PluginError as error:
+            raise ConfigError(f"stage {error}") from error
     module, colon, name = reference.partition(":")
     if not colon:
         raise ConfigError(unknown("stage", reference, _stage_entries()))
@@ -85,12 +96,28 @@ def find_stage(reference: str) -> type[Stage]:
 @cache
 def shipped_pipelines() -> Mapping[str, str]:
     """The text of every pipeline that an installed package ships, by name."""
-    texts = {}
-    for entry in entry_points(group="etendue.pipelines"):
-        for resource in files(entry.value).iterdir():
-            if resource.name.endswith(".toml"):
-                texts[resource.name.removesuffix(".toml")] = resource.read_text(encoding="utf-8")
+    texts: dict[str, str] = {}
+    for package, found in usable(entries("etendue.pipelines"), _pipelines_of):
+        for name in texts.keys() & found.keys():
+            tell(f"pipeline {name!r} of {package!r} has the name of another, and is left out")
+        texts = {**found, **texts}
     return dict(sorted(texts.items()))
+
+
+@cache
+def _pipelines_of(name: str) -> dict[str, str]:
+    """The pipelines that one entry point stands for."""
+    entry = entries("etendue.pipelines")[name]
+    try:
+        resources = [one for one in files(entry.value).iterdir() if one.name.endswith(".toml")]
+        return {one.name.removesuffix(".toml"): one.read_text(encoding="utf-8") for one in resources}
+    except Exception as error:  # whatever the modules of others raise
+        raise PluginError(failed(entry, error)) from error
+
+
+def _display(name: str) -> ModuleType:
+    """The module that one entry point stands for."""
+    return load(entries("etendue.displays")[name])
 
 
 def find_pipeline(name_or_path: str) -> Pipeline:
@@ -112,7 +139,8 @@ def find_pipeline(name_or_path: str) -> Pipeline:
         except UnicodeDecodeError as error:
             raise ConfigError(f"{path} is not TOML: byte {error.start} is not UTF-8") from None
     hint = unknown("pipeline", name_or_path, shipped_pipelines())
-    raise ConfigError(f"{hint}, or give a file that ends in .toml")
+    faults = broken(entries("etendue.pipelines"), _pipelines_of)
+    raise ConfigError(f"{hint}, or give a file that ends in .toml{faults}")
 
 
 def parse_pipeline(text: str, where: str = "pipeline") -> Pipeline:
@@ -238,11 +266,14 @@ def find_display(tree: xarray.DataTree) -> ModuleType:
     ConfigError
         If none of them knows the tables.
     """
-    for entry in entry_points(group="etendue.displays"):
-        display = entry.load()
-        if display.draws(tree):
-            return display
+    for name, display in usable(entries("etendue.displays"), _display):
+        try:
+            if display.draws(tree):
+                return display
+        except Exception as error:  # whatever the displays of others raise
+            tell(f"display {name!r} cannot tell whether it draws a run: {type(error).__name__}: {error}")
     raise ConfigError(
         f"nothing here draws a run with the tables {', '.join(tree.children)}: it needs images, or hits or "
         "pulses with positions; process it and write them first"
+        f"{broken(entries('etendue.displays'), _display)}"
     )

@@ -10,13 +10,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 
 from etendue.dataflow.partition import Failure, Partition
+from etendue.dataflow.plugins import broken, entries, load, tell, usable
 from etendue.reprs import Legible, some_of
 from etendue.schema import Columns, Schema
 
@@ -240,18 +241,24 @@ class StreamSource(Source, Protocol):
 
 @cache
 def _registered() -> dict[str, EntryPoint]:
-    return {entry.name: entry for entry in entry_points(group="etendue.sources")}
+    return dict(entries("etendue.sources"))
 
 
 def source_names() -> list[str]:
-    """Entry-point names of all sources."""
-    return list(_registered())
+    """Entry-point names of all sources that can be loaded."""
+    return [name for name, _ in usable(_registered(), get_source)]
 
 
 @cache
 def get_source(name: str) -> Source:
-    """The source registered under an entry-point name."""
-    return _registered()[name].load()()
+    """The source registered under an entry-point name.
+
+    Raises
+    ------
+    PluginError
+        If its package is broken.
+    """
+    return load(_registered()[name], made=True)
 
 
 def find_source(path: str) -> Source:
@@ -262,9 +269,8 @@ def find_source(path: str) -> Source:
     SourceError
         If there is no such file, or none of the sources knows its kind.
     """
-    for name in _registered():
-        source = get_source(name)
-        if source.accepts(path):
+    for name, source in usable(_registered(), get_source):
+        if _accepts(name, source, path):
             return source
     if "://" not in path and not Path(file_of(path)).exists():
         raise SourceError(path, "file", "there is no such file")
@@ -272,8 +278,20 @@ def find_source(path: str) -> Source:
         path,
         "first bytes",
         f"not a kind of file that any source knows (there are {', '.join(sorted(_registered()))}); "
-        "check that it is raw data and complete, or install the package that reads it",
+        "check that it is raw data and complete, or install the package that reads it"
+        f"{broken(_registered(), get_source)}",
     )
+
+
+def _accepts(name: str, source: Source, path: str) -> bool:
+    """Whether a source takes an input; one that fails at it does not, which is told once."""
+    try:
+        return source.accepts(path)
+    except SourceError:
+        raise
+    except Exception as error:  # whatever the sources of others raise
+        tell(f"source {name!r} cannot tell whether an input is its own: {type(error).__name__}: {error}")
+        return False
 
 
 def file_of(path: str) -> str:
