@@ -112,6 +112,32 @@ def test_rows_are_matched_where_the_second_pass_lost_some(tmp_path, store):
     assert by_name(found)["hits/samples"].matched.different == 0
 
 
+@pytest.mark.parametrize("without", [(2,), (0, 4), range(5)], ids=["one", "ends", "all"])
+def test_partitions_without_rows_of_a_table(tmp_path, store, without):
+    """As of a camera that had no part in the events of a file."""
+
+    def passes(scale):
+        for n, tables in enumerate(cut(EVENTS, EDGES)):
+            hits = {**tables["hits"], "samples": tables["hits"]["samples"] + 3 * scale}
+            if n in without:
+                hits = {name: column[:0] for name, column in hits.items()}
+                tables["events"] = {**tables["events"], "n_hits": 0 * tables["events"]["n_hits"]}
+            yield {**tables, "hits": hits}
+
+    a, b = (
+        write_events(tmp_path / f"{n}", "p", list(passes(n))) and f"{tmp_path / f'{n}'}@p" for n in (0, 1)
+    )
+    n_hits = sum(len(tables["hits"]["charge"]) for tables in passes(0))
+    found = diff(a, b)
+    assert found.matched.get("hits", 0) == n_hits
+    assert [column.name for column in found.columns] == (["hits/samples"] if n_hits else [])
+    for column in found.columns:
+        assert (column.matched.rows, column.matched.different) == (n_hits, n_hits)
+        assert (column.matched.mean_shift, column.matched.largest) == (3, 3)
+    against = by_name(diff(a, f"{store}@a"))  # where the other has rows
+    assert against["events/n_hits"].matched.rows == 300
+
+
 def test_text_and_shapes(store):
     labels = EVENTS["events"]["label"].copy()
     labels[3] = "moon"

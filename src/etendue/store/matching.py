@@ -51,7 +51,7 @@ class Matched:
         is_number = a.dtype.kind in "biuf" and b.dtype.kind in "biuf"
         if a.dtype.kind == b.dtype.kind == "f":
             same |= np.isnan(a) & np.isnan(b)
-        changed = ~same.reshape(len(a), -1).all(axis=1)
+        changed = ~same.all(axis=tuple(range(1, same.ndim)))
         if not is_number:
             return cls(len(a), int(changed.sum()))
         change = b[changed].astype(np.float64) - a[changed].astype(np.float64)
