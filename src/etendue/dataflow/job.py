@@ -195,10 +195,11 @@ def repair(flow: Flow, identity: dict[str, Any], known: Known, damaged: Iterable
     attributes = reader.attributes
     earlier = Earlier(known.schema, attributes["labels"], {}, attributes["n_runs"])
     inputs = again(scans, earlier, first_runs)
-    static = known.without(()).static
     if lost_static:
         made = static_tables(inputs)
         static = {**made, **settled(made, known.schema, inputs, known.failures, {})}
+    else:
+        static = known.without(()).static
     inputs = replace(inputs, static=static)
     plan = flow._plan(inputs, (), True)
     identity = {**identity, "look": False, "inputs": known.inputs}

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import icechunk
 
 from etendue.store.durable import sync
-from etendue.store.lock import held
+from etendue.store.lock import StoreLock, held
 from etendue.store.paths import is_local, locate
 from etendue.store.repository import open_repository
 from etendue.store.tags import drop_unfinished, unfinished, working_branch
+
+log = logging.getLogger(__name__)
 
 #: Age from which on files are dropped of stores that have no lock, whose writers we cannot see: longer
 #: than any span takes between writing its chunks and being committed.
@@ -104,6 +108,28 @@ def collect_garbage(
         tuple(name for name in names if name not in dropped),
         dry_run,
     )
+
+
+def forget_the_way(repository: icechunk.Repository, path: str, lock: StoreLock | None) -> None:
+    """Drop what only unfinished passes needed, once one is published: the commits on the way to it.
+
+    They go from its history, and on local stores their files go, too: if these are as many as the passes
+    are, so that a store of many passes is not looked through each time. To be called under the store's lock.
+    """
+    try:
+        repository.expire_snapshots(datetime.now(UTC))
+        if lock and _n_left(repository, path) >= len(repository.list_tags()):
+            sync(path)
+            lock.check()
+            repository.garbage_collect(datetime.now(UTC))
+    except (icechunk.IcechunkError, OSError) as error:  # the pass is there; `gc` drops them another time
+        log.warning("%s keeps files that nothing needs: %s", path, str(error).partition("\n")[0])
+
+
+def _n_left(repository: icechunk.Repository, path: str) -> int:
+    """Snapshots but for the first one, passes (``main`` shows one) and the last commits of unfinished ones."""
+    needed = len(repository.list_tags()) + len(repository.list_branches())
+    return sum(1 for _ in Path(path, "snapshots").iterdir()) - needed
 
 
 def _unfinished(repository: icechunk.Repository) -> list[str]:

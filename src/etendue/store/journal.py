@@ -1,13 +1,14 @@
 """The journal of an unfinished pass: what each commit of its working branch has done.
 
 An entry is one chunk of an array that only the working branch has: JSON, compressed, and beside it the
-histograms that were filled.
+histograms that were filled. What the pass was begun with (of each input what tells it from others) stands in
+another such array: in the attributes of the root it would be in the snapshot of each commit, anew.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from itertools import batched
 from typing import Any
@@ -22,11 +23,14 @@ from etendue.store import layout
 from etendue.store.codecs import codec_for
 from etendue.store.fetch import get_each
 from etendue.store.repository import chunk_numbers, delete_group, set_keys
+from etendue.store.seal import DamageError
 
 JOURNAL = "journal"
 HISTOGRAMS = "journal_histograms"
+BEGUN = "journal_begun"
 _VARIABLES = [
-    Variable(name, ("entry",), "uint8", "", "working state of a pass") for name in (JOURNAL, HISTOGRAMS)
+    Variable(name, ("entry",), "uint8", "", "working state of a pass")
+    for name in (JOURNAL, HISTOGRAMS, BEGUN)
 ]
 #: More commits than any pass has; not many more, as each costs a little of the time of every commit.
 _MOST = 1 << 20
@@ -62,12 +66,33 @@ class Entry:
         return bool(self.receipts or self.failures)
 
 
-def begin(store: icechunk.IcechunkStore) -> None:
-    """Make the empty journal."""
+def begin(store: icechunk.IcechunkStore, attributes: Mapping[str, Any]) -> None:
+    """Make the empty journal of a pass that is begun with these attributes."""
     for variable in _VARIABLES:
         one = layout.array_metadata(variable, (), codec_for(variable, "default"), np.ones(1, np.int64))
         metadata = {**json.loads(one), "shape": [_MOST]}
         set_keys(store, {f"{variable.name}/zarr.json": json.dumps(metadata).encode()})
+    packed = zstandard.ZstdCompressor(write_checksum=True).compress(json.dumps(attributes).encode())
+    set_keys(store, {layout.chunk_key(BEGUN, 0, 1): packed})
+
+
+def begun_with(store: icechunk.IcechunkStore, place: str) -> dict[str, Any]:
+    """The attributes that a pass was begun with; none if its root has them, as of older versions.
+
+    Raises
+    ------
+    DamageError
+        If they cannot be read.
+    """
+    (data,) = get_each(store, [layout.chunk_key(BEGUN, 0, 1)])
+    if data is None:
+        return {}
+    try:
+        if isinstance(data, BaseException):
+            raise data
+        return json.loads(zstandard.decompress(data.tobytes()))
+    except (icechunk.IcechunkError, zstandard.ZstdError, ValueError) as error:
+        raise DamageError(place, f"array {BEGUN}", error) from error
 
 
 def end(store: icechunk.IcechunkStore) -> None:

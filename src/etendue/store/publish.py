@@ -20,6 +20,7 @@ from etendue.dataflow.partition import Failure, Receipt
 from etendue.schema import Columns, Schema
 from etendue.store import durable, grids, journal, layout, seal, whole
 from etendue.store.codecs import Preset
+from etendue.store.collect import forget_the_way
 from etendue.store.ledger import FAILURES, Ledger, ledger_of
 from etendue.store.lock import StoreLock, held
 from etendue.store.paths import StoreError
@@ -269,7 +270,7 @@ class PassWriter:
     tag = ""
 
     def _begin(self) -> None:
-        journal.begin(self._session.store)
+        journal.begin(self._session.store, self.attributes)
         self._write_root(complete=False)
         self._commit(f"begin pass {self.name}")
 
@@ -310,7 +311,7 @@ class PassWriter:
             **self._static,
             **checksums,
         }
-        attributes = seal.sealed({**self.attributes, layout.ROOT: facts})
+        attributes = seal.sealed({**(self.attributes if complete else {}), layout.ROOT: facts})
         root = layout.group_keys(self.schema, attributes)["zarr.json"]
         set_keys(self._session.store, {"zarr.json": root})
 
@@ -433,6 +434,7 @@ class PassWriter:
         snapshot = self._commit(f"pass {self.name}: {self._summary()}")
         self._check_lock()
         self.tag = show(self._repository, self._path, self.name)
+        forget_the_way(self._repository, self._path, self._lock)
         self._close()
         return snapshot
 

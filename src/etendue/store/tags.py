@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import icechunk
 
 from etendue.reprs import Legible, Section
 from etendue.store.durable import sync
+from etendue.store.journal import begun_with
 from etendue.store.paths import StoreError, locate, revisions_of, split_tag, tag_of
 from etendue.store.reader import PassReader, read_root
 from etendue.store.repository import exists, open_repository
@@ -174,7 +175,11 @@ def working_branch(name: str) -> str:
 def working_reader(repository: icechunk.Repository, path: str, name: str) -> PassReader:
     """A reader of an unfinished pass, as it was committed last."""
     session = repository.readonly_session(branch=working_branch(name))
-    return PassReader.of_store(str(path), session.snapshot_id, None, session.store)
+    reader = PassReader.of_store(str(path), session.snapshot_id, None, session.store)
+    if reader.facts["complete"]:
+        return reader
+    begun = begun_with(session.store, f"{path}@{session.snapshot_id}")
+    return replace(reader, attributes={**reader.attributes, **begun})
 
 
 def refuse_known(repository: icechunk.Repository, path: str, name: str) -> None:
