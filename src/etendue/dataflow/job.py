@@ -196,8 +196,9 @@ def repair(flow: Flow, identity: dict[str, Any], known: Known, damaged: Iterable
     earlier = Earlier(known.schema, attributes["labels"], {}, attributes["n_runs"])
     inputs = again(scans, earlier, first_runs)
     if lost_static:
-        made = static_tables(inputs)
-        static = {**made, **settled(made, known.schema, inputs, known.failures, {})}
+        static = static_tables(inputs)
+        if not ledger_is_lost(damaged):  # or they are settled when all is read anew
+            static |= settled(static, known.schema, inputs, known.failures, {})
     else:
         static = known.without(()).static
     inputs = replace(inputs, static=static)
