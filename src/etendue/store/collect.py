@@ -127,7 +127,7 @@ def forget_the_way(repository: icechunk.Repository, path: str, lock: StoreLock |
 
 
 def _n_left(repository: icechunk.Repository, path: str) -> int:
-    """Snapshots but for the first one, passes (``main`` shows one) and the last commits of unfinished ones."""
+    """Snapshots but for the first, passes (``main`` shows one) and the last commits of unfinished ones."""
     needed = len(repository.list_tags()) + len(repository.list_branches())
     return sum(1 for _ in Path(path, "snapshots").iterdir()) - needed
 
