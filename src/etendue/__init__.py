@@ -1,4 +1,4 @@
-"""etendue: the raw streams of telescopes and colliders as distributed dataflow on Dask.
+"""etendue: the raw streams of gamma-ray and neutrino telescopes as distributed dataflow on Dask.
 
 Examples
 --------

@@ -93,7 +93,7 @@ def _is_told(error: BaseException) -> bool:
 @click.group(cls=_Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(package_name="etendue")
 def main() -> None:
-    r"""Raw streams of telescopes and colliders as distributed dataflow on Dask.
+    r"""Raw streams of gamma-ray and neutrino telescopes as distributed dataflow on Dask.
 
     \b
     etendue demo
