@@ -4,7 +4,7 @@ import pickle
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -72,6 +72,7 @@ def test_what_is_kept(cut, expected):
     assert kept(cut) == [bool(e) for e in expected]
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.integers(-5, 5), st.integers(-5, 5), st.lists(st.integers(-6, 6), min_size=1))
 def test_cuts_are_what_python_says(a, b, values):
     cut = f"{a} < v <= {b} or not (v % 3 == 1 and v * v > {a}) and v != {b}"

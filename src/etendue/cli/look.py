@@ -42,12 +42,7 @@ def info(path: str, as_json: bool) -> None:
 @click.command()
 @click.argument("store")
 @click.option("--event", "event_id", type=int, required=True, help="event_id of the event to draw.")
-@click.option(
-    "--run",
-    "run",
-    type=int,
-    help="Number (obs_id, run_id) or row of its run, where runs share event numbers.",
-)
+@click.option("--run", "run", type=int, help="Run (row of /observation), where runs share event numbers.")
 @click.option("--pass", "tag", help="Pass to look at.  [default: the newest]")
 @click.option("--out", type=click.Path(path_type=Path), help="Picture to write.  [default: event-<N>.png]")
 def show(store: str, event_id: int, run: int | None, tag: str | None, out: Path | None) -> None:
@@ -58,15 +53,12 @@ def show(store: str, event_id: int, run: int | None, tag: str | None, out: Path 
 
     \b
     etendue show crab.etendue --event 17 --out event.png
-    etendue show crab.etendue --event 17 --run 202
     """
     from etendue import load
     from etendue.dataflow.registry import find_display
-    from etendue.dataflow.runs import run_row
 
     tree = load(store, tag)
-    row = None if run is None else run_row(tree["observation"], run)
-    figure = find_display(tree).event(tree, event_id, run=row)
+    figure = find_display(tree).event(tree, event_id, run=run)
     out = out or Path(f"event-{event_id}.png")
     figure.savefig(out, dpi=150)
     click.echo(str(out))

@@ -9,6 +9,7 @@ import click
 from etendue.cli.companions import with_option
 from etendue.cli.output import json_option, print_json
 from etendue.cli.place import client_at, place_options
+from etendue.cli.variables import set_option
 
 if TYPE_CHECKING:
     from etendue.dataflow.flow import Flow
@@ -58,6 +59,7 @@ def _input_options(command: Any) -> Any:
         click.option("--on-error", type=click.Choice(["raise", "skip"]), default="raise", show_default=True,
                      help="Stop at broken input, or keep what is intact and count the rest."),
         with_option,
+        set_option,
     ]  # fmt: skip
     for option in reversed(options):
         command = option(command)
@@ -67,8 +69,10 @@ def _input_options(command: Any) -> Any:
 def _flow(pipeline: str, files: tuple[str, ...], write: tuple[str, ...], **options: Any) -> Flow:
     from etendue import find_pipeline, open
 
+    chain = find_pipeline(pipeline, **options.pop("variables"))
+    chain.check_variables()
     options |= options.pop("companions")
-    flow = open(*files, memory_limit=options.pop("memory"), **options) | find_pipeline(pipeline)
+    flow = open(*files, memory_limit=options.pop("memory"), **options) | chain
     return flow.columns(*write) if write else flow
 
 
@@ -151,13 +155,22 @@ def plan(pipeline: str, files: tuple[str, ...], as_json: bool, **options: Any) -
         click.echo(str(found))
 
 
-@click.group(invoke_without_command=True)
+class _ByName(click.Group):
+    """A group of which a name that is no command is that of a pipeline."""
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command:
+        command = super().get_command(ctx, name)
+        return command or click.Command(name, callback=lambda: _describe(name), help=f"What {name} does.")
+
+
+@click.group(cls=_ByName, invoke_without_command=True)
 @click.pass_context
 def pipelines(ctx: click.Context) -> None:
-    r"""List the shipped pipelines; print one with all parameters to start from.
+    r"""List the shipped pipelines; say what one does and takes; print one to start from.
 
     \b
     etendue pipelines
+    etendue pipelines km3net
     etendue pipelines show iact > mine.toml
     """
     if ctx.invoked_subcommand is None:
@@ -166,6 +179,25 @@ def pipelines(ctx: click.Context) -> None:
 
         for name in shipped_pipelines():
             click.echo(f"{name:<12} {find_pipeline(name).description}")
+
+
+def _describe(name: str) -> None:
+    """Say what a pipeline does, what it takes, and what its stages are."""
+    from etendue import find_pipeline
+    from etendue.dataflow.registry import stage_reference
+
+    pipeline = find_pipeline(name)
+    click.echo(f"{pipeline.name}: {pipeline.description}")
+    if pipeline.variables:
+        click.echo("\nvariables")
+    for variable in pipeline.variables:
+        default = "required" if variable.required else f"default {variable.default!r}"
+        click.echo(f"  {variable.how:<24} {variable.description} [{default}]")
+    click.echo("\nstages")
+    for stage in pipeline.stages:
+        summary = (type(stage).__doc__ or "").strip().partition("\n")[0]
+        click.echo(f"  {stage_reference(type(stage)):<24} {summary}")
+    click.echo(f"\netendue pipelines show {name} prints it with all parameters.")
 
 
 @pipelines.command()

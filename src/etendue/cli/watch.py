@@ -11,6 +11,7 @@ import click
 from etendue.cli.companions import with_option
 from etendue.cli.place import client_at, place_options
 from etendue.cli.process import EXIT_LOST, Size
+from etendue.cli.variables import set_option
 
 
 class Stop:
@@ -74,6 +75,7 @@ class Stop:
     "--memory", "memory_limit", type=Size(), help="Memory that may be used.  [default: 80 % of what is free]"
 )
 @with_option
+@set_option
 @place_options
 def watch(
     pipeline: str,
@@ -84,6 +86,7 @@ def watch(
     credentials: str | None,
     insecure: bool,
     companions: dict[str, str],
+    variables: dict[str, str],
     **options: Any,
 ) -> None:
     r"""Process the files of DIR as they appear, and add them to a pass.
@@ -100,7 +103,8 @@ def watch(
     from etendue.dataflow.watch import watch as batches
 
     stop, options["companions"] = Stop(), checked(companions)
-    chain = find_pipeline(pipeline)
+    chain = find_pipeline(pipeline, **variables)
+    chain.check_variables()
     if write:
         chain = chain.model_copy(update={"write": write})
     place = {"jobs": jobs, "credentials": credentials, "insecure": insecure}

@@ -20,6 +20,8 @@ from typing import Any
 
 import numpy as np
 
+from etendue.dataflow.stage_files import file_label
+
 #: Bytecode of other versions cannot be compared.
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 #: Folders of installed packages, in whatever environment.
@@ -193,7 +195,9 @@ def _name(made: FunctionType | type) -> str:
 
 
 def _global_name(module: str, name: str) -> str:
-    return name if module == "__main__" else f"{module}.{name}"
+    if module == "__main__":
+        return name
+    return f"{file_label(module) or module}.{name}"
 
 
 def _codes(code: CodeType) -> Iterator[CodeType]:

@@ -97,6 +97,7 @@ class Flow:
 
     def plan(self, *, also_read: Iterable[str] = (), write: bool = True) -> Plan:
         """What a run would do; raises `PlanError` if it does not fit in memory."""
+        self.pipeline.check_variables()
         return self._plan(self.inputs, also_read, write)
 
     def _plan(self, inputs: Inputs, also_read: Iterable[str], write: bool) -> Plan:
@@ -115,6 +116,7 @@ class Flow:
         self, execute: Callable[[Plan], T], *, also_read: Iterable[str] = (), write: bool = True
     ) -> T:
         """Plan and execute; streams that were not scanned yet are read without that, if it works."""
+        self.pipeline.check_variables()
         if self.on_error == "raise" and "inputs" not in self.__dict__:
             inputs = scan_inputs(self.paths, look=True, companions=self.companions)
             if inputs.counted:
@@ -183,6 +185,7 @@ class Flow:
         """
         from etendue.dataflow.passes import Options, write_pass
 
+        self.pipeline.check_variables()
         where = {"client": client, "executor": executor}
         options = Options(dict(histograms or {}), fresh, retry_failed, repair, quiet, where, take_over)
         return write_pass(self, str(store), tag, options)

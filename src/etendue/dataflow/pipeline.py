@@ -8,15 +8,25 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, SerializeAsAny
+from pydantic import BaseModel, ConfigDict, SerializeAsAny, ValidationError
 
 from etendue.dataflow.chain import CheckedPipeline
 from etendue.dataflow.declarations import declared, fit
 from etendue.dataflow.names import taken_names
+from etendue.dataflow.parameters import unknown
 from etendue.dataflow.partition import SELECTED
-from etendue.dataflow.registry import registered_stages, stage_reference
+from etendue.dataflow.providers import providers
+from etendue.dataflow.registry import explain, make_stage, stage_label
 from etendue.dataflow.stage import Stage
-from etendue.dataflow.stage_error import PipelineError
+from etendue.dataflow.stage_error import MissingError, PipelineError
+from etendue.dataflow.variables import (
+    Bound,
+    PipelineVariable,
+    VariableError,
+    is_unset,
+    substitute,
+    used,
+)
 from etendue.schema import Columns, Schema, Table, Variable
 
 
@@ -33,6 +43,10 @@ class Pipeline(BaseModel):
         samples); and everything if there are no stages.
     name, description : str
         For people.
+    variables : tuple of PipelineVariable
+        What its file declares to be given; see `set`.
+    bound : tuple of Bound
+        Which parameters they give.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
@@ -41,6 +55,8 @@ class Pipeline(BaseModel):
     write: tuple[str, ...] | None = None
     name: str = ""
     description: str = ""
+    variables: tuple[PipelineVariable, ...] = ()
+    bound: tuple[Bound, ...] = ()
 
     def __or__(self, other: Stage | type[Stage] | Pipeline) -> Pipeline:
         if isinstance(other, type) and issubclass(other, Stage):
@@ -48,12 +64,87 @@ class Pipeline(BaseModel):
         if isinstance(other, Stage):
             return self.model_copy(update={"stages": (*self.stages, other)})
         if isinstance(other, Pipeline):
-            return other.model_copy(update={"stages": (*self.stages, *other.stages)})
+            moved = tuple(b._replace(stage=b.stage + len(self.stages)) for b in other.bound if b.stage >= 0)
+            moved += tuple(b for b in other.bound if b.stage < 0)
+            return other.model_copy(
+                update={
+                    "stages": (*self.stages, *other.stages),
+                    "variables": (*self.variables, *other.variables),
+                    "bound": (*(b for b in self.bound if b.stage >= 0), *moved),
+                }
+            )
         return NotImplemented
+
+    def set(self, **values: Any) -> Pipeline:
+        """The same pipeline with values of its variables.
+
+        Parameters
+        ----------
+        **values
+            Of each variable its type, or text that says it: ``detector="detector.detx"``.
+
+        Raises
+        ------
+        VariableError
+            If there is no such variable, a value is not of its type, or no value for what it is used for.
+        """
+        names = [variable.name for variable in self.variables]
+        for name in values:
+            if name not in names:
+                raise VariableError(f"pipeline {self.name!r}: {unknown('variable', name, names)}")
+        variables = tuple(v.given(values[v.name]) if v.name in values else v for v in self.variables)
+        known, stages, write = {v.name: v for v in variables}, list(self.stages), self.write
+        for position, parameter, template in self.bound:
+            if used(template).isdisjoint(values):
+                continue
+            if position < 0:
+                write = substitute(template, known)
+                continue
+            stage = stages[position]
+            try:
+                stages[position] = make_stage(
+                    type(stage), {**dict(stage), parameter: substitute(template, known)}
+                )
+            except ValidationError as error:
+                raise VariableError(f"stage {stage.name!r}: {explain(error)}") from None
+        return self.model_copy(update={"stages": tuple(stages), "write": write, "variables": variables})
+
+    def templates(self) -> dict[int, dict[str, Any]]:
+        """How parameters that variables give are written, by stage; only where they still are as given."""
+        known = {variable.name: variable for variable in self.variables}
+        found: dict[int, dict[str, Any]] = {}
+        for position, parameter, template in self.bound:
+            stage = self if position < 0 else self.stages[position]
+            if _same(substitute(template, known), getattr(stage, parameter)):
+                found.setdefault(position, {})[parameter] = template
+        return found
+
+    def check_variables(self) -> None:
+        """See that all variables that are required have been given.
+
+        Raises
+        ------
+        PipelineError
+            If one has not; names it, and how to give it.
+        """
+        waiting = {
+            name
+            for position, parameter, template in self.bound
+            if is_unset(getattr(self if position < 0 else self.stages[position], parameter))
+            for name in used(template)
+        }
+        missing = [v for v in self.variables if v.name in waiting and is_unset(v.current)]
+        if missing:
+            listed = "; ".join(f"{v.name} ({v.description or v.type})" for v in missing)
+            python = ", ".join(f"{v.name}=..." for v in missing)
+            raise PipelineError(
+                f"pipeline {self.name!r} needs {listed}: give {' '.join(v.how for v in missing)}, or in "
+                f"Python find_pipeline(..., {python})"
+            )
 
     def config(self) -> dict[str, Any]:
         """Everything that determines the result, as plain values."""
-        stages = [{"use": stage_reference(type(s)), **s.config()} for s in self.stages]
+        stages = [{"use": stage_label(type(s)), **s.config()} for s in self.stages]
         return {"write": None if self.write is None else list(self.write), "stage": stages}
 
     @property
@@ -90,20 +181,21 @@ class Pipeline(BaseModel):
             message names the stage, the column and who could provide it. If a parameter does not fit, or
             gives a name that something else has, see `etendue.dataflow.names`.
         """
+        self.check_variables()
         full, provided, required = schema, [], []
         makers: dict[str, str] = {}
         for position, stage in enumerate(self.stages):
             brought = stage.brings()
             full = full.with_tables(table for table, _ in brought.values())
-            with _naming(stage):
+            with self._naming(position):
                 required.append(frozenset(self._requirements(position, full)))
             if static is not None:
                 static = {**static, **{name: columns for name, (_, columns) in brought.items()}}
-                with _naming(stage):
+                with self._naming(position):
                     stage.check(full, static)
             before, tables = full, stage.makes(full)
             full = full.with_tables(tables)
-            with _naming(stage):
+            with self._naming(position):
                 made = self._made(stage, full)
             if reason := taken_names(stage, before, tables, made, makers):
                 raise PipelineError(f"stage {stage.name!r} {reason}")
@@ -112,7 +204,7 @@ class Pipeline(BaseModel):
             provided.append(frozenset(made) | _columns_of(tables))
         extra = frozenset(name for reference in also_read for name in full.resolve(reference))
         if missing := sorted(name for name in extra if name not in full):
-            raise PipelineError(f"there is no column {missing[0]!r}; {_providers(missing[0], full)}")
+            raise PipelineError(f"there is no column {missing[0]!r}; {providers(missing[0], full)}")
         written = _written(self, full) if write else frozenset()
         needed = frozenset().union(*required, written, extra)
         return CheckedPipeline(
@@ -126,6 +218,20 @@ class Pipeline(BaseModel):
             provided=tuple(provided),
         )
 
+    @contextmanager
+    def _naming(self, position: int) -> Iterator[None]:
+        """Name the stage in what is wrong with it, and the variables that it takes."""
+        stage = self.stages[position]
+        names = {name for b in self.bound if b.stage == position for name in used(b.template)}
+        how = ", ".join(f"{v.how} ({v.description})" for v in self.variables if v.name in names)
+        hint = f"; the pipeline takes {how}" if how else ""
+        try:
+            yield
+        except PipelineError as error:  # names the stage already
+            raise type(error)(f"{error}{hint}") from None
+        except ValueError as error:
+            raise PipelineError(f"stage {stage.name!r}: {error}{hint}") from error
+
     def _made(self, stage: Stage, schema: Schema) -> dict[str, Variable]:
         """The columns that a stage makes, which have to fit their tables."""
         made = stage.provides(schema)
@@ -138,31 +244,25 @@ class Pipeline(BaseModel):
         stage = self.stages[position]
         for reference in stage.reads:
             if not reference.endswith("?") and not schema.resolve(reference):
-                raise PipelineError(
+                raise MissingError(
                     f"stage {stage.name!r} reads {reference!r}, and the input has no such table; "
-                    f"it has {', '.join(schema)}"
+                    f"it has {', '.join(schema)}; {providers(reference, schema)}"
                 )
         names = stage.requires(schema)
         for name in names:
             if name not in schema:
                 later = [s.name for s in self.stages[position:] if name in s.provides(schema)]
-                hint = f"{later[0]!r} makes it: put that before" if later else _providers(name, schema)
-                raise PipelineError(
+                hint = f"{later[0]!r} makes it: put that before" if later else providers(name, schema)
+                raise MissingError(
                     f"stage {stage.name!r} reads {name!r}, which neither the input nor an earlier stage "
                     f"provides; {hint}"
                 )
         return names
 
 
-@contextmanager
-def _naming(stage: Stage) -> Iterator[None]:
-    """Name the stage in what is wrong with it."""
-    try:
-        yield
-    except PipelineError:
-        raise  # names it already
-    except ValueError as error:
-        raise PipelineError(f"stage {stage.name!r}: {error}") from error
+def _same(a: Any, b: Any) -> bool:
+    """Whether two parameters are equal, be they lists or tuples."""
+    return json.dumps(a, default=str, sort_keys=True) == json.dumps(b, default=str, sort_keys=True)
 
 
 def _columns_of(tables: list[Table]) -> frozenset[str]:
@@ -208,7 +308,7 @@ def _written(pipeline: Pipeline, full: Schema) -> frozenset[str]:
         for reference in pipeline.write:
             found = _resolve_write(reference, full)
             if not found:
-                raise PipelineError(f"write = {reference!r} names no column; {_providers(reference, full)}")
+                raise PipelineError(f"write = {reference!r} names no column; {providers(reference, full)}")
             names |= found
     return frozenset(n for n in names if not n.endswith(f"/{SELECTED}")) | _counts(full)
 
@@ -217,22 +317,3 @@ def _resolve_write(reference: str, schema: Schema) -> set[str]:
     if reference == "*":
         return {f"{t.name}/{v}" for t in schema.values() if t.role != "static" for v in t.variables}
     return {name for name in schema.resolve(reference) if name in schema}
-
-
-def _providers(name: str, schema: Schema) -> str:
-    """Say which registered stages would make a column, or what there is instead."""
-    makers = [
-        stage_name
-        for stage_name, stage in registered_stages().items()
-        for reference in stage.writes
-        if name in schema.resolve(reference) or reference == name
-    ]
-    if makers:
-        return f"{' or '.join(makers)} would make it"
-    known: Mapping[str, Variable] = {
-        f"{t.name}/{v}": variable for t in schema.values() for v, variable in t.variables.items()
-    }
-    from difflib import get_close_matches
-
-    close = get_close_matches(name, list(known), n=3)
-    return f"no registered stage makes it; near it are {close}" if close else "no registered stage makes it"

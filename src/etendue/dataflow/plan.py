@@ -14,6 +14,7 @@ from etendue.dataflow.chain import CheckedPipeline
 from etendue.dataflow.pipeline import Pipeline
 from etendue.dataflow.settle import settled
 from etendue.dataflow.source import OnError, Scan
+from etendue.dataflow.stage_error import MissingError
 from etendue.dataflow.unify import Inputs
 from etendue.reprs import Legible
 from etendue.schema import Columns, Schema
@@ -189,7 +190,11 @@ def make_plan(
     PlanError
         If the expected peak does not fit the limit; names the partition size that would.
     """
-    checked = pipeline.check(inputs.schema, also_read, write=write, static=inputs.static)
+    try:
+        checked = pipeline.check(inputs.schema, also_read, write=write, static=inputs.static)
+    except MissingError as error:
+        kinds = sorted({scan.source for scan in inputs.scans})
+        raise MissingError(f"{error}; the inputs are of the kind {' and '.join(kinds)}") from None
     workers = workers or cores()
     limit = memory_limit or int(0.8 * available_memory())
     partitions = np.concatenate(

@@ -18,6 +18,7 @@ from etendue.dataflow.declarations import declared, places
 from etendue.dataflow.fingerprint import plain
 from etendue.dataflow.parameters import check_finite, check_known
 from etendue.dataflow.partition import SELECTED, Partition
+from etendue.dataflow.stage_files import restore, stage_file
 from etendue.schema import Columns, Schema, SchemaError, Table, Variable, split
 
 if TYPE_CHECKING:
@@ -116,6 +117,12 @@ class Stage(BaseModel):
     def __call__(self, partition: Partition) -> dict[str, np.ndarray]:
         """Compute the columns that this stage writes, as ``{"table/column": array}``."""
 
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        file = stage_file(type(self))
+        if file is None:
+            return super().__reduce_ex__(protocol)
+        return restore, (file, type(self).__qualname__), self.__getstate__()
+
     @property
     def name(self) -> str:
         """How errors and receipts call this stage."""
@@ -123,7 +130,7 @@ class Stage(BaseModel):
 
     def config(self) -> dict[str, Any]:
         """The parameters as plain values; arrays and objects by the checksum of their contents."""
-        return self.model_dump(mode="json", fallback=plain)
+        return self.model_dump(mode="json", fallback=plain, warnings=False)
 
     def __or__(self, other: Stage | Pipeline) -> Pipeline:
         from etendue.dataflow.pipeline import Pipeline

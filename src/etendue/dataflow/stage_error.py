@@ -16,6 +16,10 @@ class PipelineError(ValueError):
     """A pipeline that cannot work: says which stage, which column, and what to do."""
 
 
+class MissingError(PipelineError):
+    """A pipeline that reads what the inputs do not have: perhaps it is meant for others."""
+
+
 class StageError(Exception):
     """An error within a stage. It is also of the class of what was raised there, which is its cause."""
 
