@@ -44,21 +44,32 @@ def info(path: str, as_json: bool) -> None:
 @click.option("--event", "event_id", type=int, required=True, help="event_id of the event to draw.")
 @click.option("--run", "run", type=int, help="Run (row of /observation), where runs share event numbers.")
 @click.option("--pass", "tag", help="Pass to look at.  [default: the newest]")
+@click.option("--fits", help="Fits to draw, with commas between: beginnings of their columns' names.")
+@click.option("--hits", help="Table of hits or pulses to draw.  [default: the first with positions]")
 @click.option("--out", type=click.Path(path_type=Path), help="Picture to write.  [default: event-<N>.png]")
-def show(store: str, event_id: int, run: int | None, tag: str | None, out: Path | None) -> None:
+def show(
+    store: str,
+    event_id: int,
+    run: int | None,
+    tag: str | None,
+    fits: str | None,
+    hits: str | None,
+    out: Path | None,
+) -> None:
     r"""Draw one event of a store.
 
     Of telescopes: camera images with cleaning and ellipses, and the array with the core. Of neutrino
-    detectors: modules coloured by time and sized by charge, with the fitted tracks.
+    detectors: modules coloured by time and sized by charge, with fits of tracks and cascades; hits or pulses
+    that the pass did not write are read from the raw file again.
 
     \b
     etendue show crab.etendue --event 17 --out event.png
+    etendue show ice.etendue --event 35405932 --fits MuonLlhFit,OnlineL2_SplineMPE
     """
-    from etendue import load
-    from etendue.dataflow.registry import find_display
+    from etendue.provenance.showing import show as draw
 
-    tree = load(store, tag)
-    figure = find_display(tree).event(tree, event_id, run=run)
+    wanted = None if fits is None else [name.strip() for name in fits.split(",") if name.strip()]
+    figure = draw(store, event_id, tag=tag, run=run, fits=wanted, hits=hits)
     out = out or Path(f"event-{event_id}.png")
     figure.savefig(out, dpi=150)
     click.echo(str(out))

@@ -10,7 +10,7 @@ import json
 import re
 import sys
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib import import_module
 from importlib.metadata import EntryPoint
@@ -364,11 +364,18 @@ def _toml(value: Any) -> str:
             return repr(value)
 
 
+def displays() -> Iterator[ModuleType]:
+    """The modules that are registered as ``etendue.displays`` and can be used."""
+    for _, display in usable(entries("etendue.displays"), _display):
+        yield display
+
+
 def find_display(tree: xarray.DataTree) -> ModuleType:
     """The module that draws events of a loaded run, of those registered as ``etendue.displays``.
 
     Such a module has ``draws(tree)``, whether it knows the tables, and ``event(tree, event_id, run=...)``,
-    which returns a figure.
+    which returns a figure. It may have ``needs(schema)``: the columns to read again from the raw file where a
+    pass did not write what is drawn.
 
     Raises
     ------

@@ -248,8 +248,9 @@ class SeededRT(MaskStage):
     n_hits_threshold: int = Field(2, ge=0, description="partners that a seed needs, but for AllHLCHits")
     iterations: int = Field(3, ge=-1, description="steps of growth at most; -1 for no limit")
 
-    def __call__(self, partition: Partition) -> dict[str, np.ndarray]:
-        pulses = self.gather(partition)
+    @property
+    def settings(self) -> tuple[Reach, bool, int, bool, int]:
+        """What `seeded_rt` takes beside the pulses."""
         reach = Reach(
             self.radius,
             self.time,
@@ -259,8 +260,11 @@ class SeededRT(MaskStage):
         )
         needed = 0 if self.seeds == "AllHLCHits" else self.n_hits_threshold
         only_hlc, all_if_none = self.seeds != "AllCoreHits", self.seeds == "HLCCoreHits"
-        kept = seeded_rt(pulses, reach, only_hlc, needed, all_if_none, self.iterations)
-        return self.mark(partition, pulses, kept)
+        return reach, only_hlc, needed, all_if_none, self.iterations
+
+    def __call__(self, partition: Partition) -> dict[str, np.ndarray]:
+        pulses = self.gather(partition)
+        return self.mark(partition, pulses, seeded_rt(pulses, *self.settings))
 
 
 class ClassicRT(SeededRT):
