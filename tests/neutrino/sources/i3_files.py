@@ -139,9 +139,13 @@ def union(*sources: str) -> Blob:
 
 
 def _sized(items: bytes, n: int) -> bytes:
-    if n < 253:
-        return bytes([n]) + items
-    return b"\xfd" + struct.pack("<H", n) + items
+    return _few(n) + items
+
+
+def _few(n: int) -> bytes:
+    """A number in few bytes: one below 247; else how many follow, counted down from 255, and those."""
+    n_bytes = -(-n.bit_length() // 8)
+    return bytes([n]) if n < 247 else bytes([255 - n_bytes]) + n.to_bytes(n_bytes, "little")
 
 
 def _words(value: int, most: int) -> tuple[int, list[int]]:
@@ -286,13 +290,53 @@ def triggers(config_ids: list[int | None]) -> Blob:
     return blob
 
 
-def geometry(modules: dict[tuple[int, int], tuple[float, float, float]]) -> Blob:
-    blob = Blob("I3Geometry", 1).mark("I3OMGeoMap").mark(BASE).mark("map", 0, False).pack("I", len(modules))
+Places = dict[tuple[int, int], tuple[float, float, float]]
+
+
+def geometry(modules: Places, version: int = 1, om_version: int = 1) -> Blob:
+    blob = Blob("I3Geometry", version).mark("I3OMGeoMap").mark(BASE).mark("map", 0, False)
+    blob.pack("I", len(modules))
     for key, where in modules.items():
-        blob.mark("pair", 0, False).key(*key).mark("I3OMGeo", 1).position(*where)
+        blob.mark("pair", 0, False).key(*key).mark("I3OMGeo", om_version).position(*where)
         blob.mark("I3Orientation").mark(BASE).mark("I3Quaternion").mark(BASE).pack("4d", 1.0, 0.0, 0.0, 0.0)
         blob.pack("id", 20, 0.0444)
+        if om_version > 1:
+            blob.pack("i", 7)
     blob.content += b"stations and times"
+    return blob
+
+
+def calibration(charges: dict[tuple[int, int], tuple[float, ...]], version: int) -> Blob:
+    """What differs in the calibration of modules: their distributions of charge of one photo-electron."""
+    blob = Blob("I3CalibrationDiff").text("baseline.i3")
+    for _ in range(2):
+        blob.mark("I3Time").mark(BASE).pack("iq", 2016, 0)
+    blob.mark("I3DOMCalibrationMapDiff").mark("map", 0, False).pack("I", len(charges))
+    for key, values in charges.items():
+        blob.mark("pair", 0, False).key(*key).mark("I3DOMCalibrationDiff").mark("bitset", 0, False)
+        blob.pack("I", 1 << 26).mark("SPEChargeDistribution", version).pack(f"{len(values)}d", *values)
+    blob.content += b"and more"
+    return blob
+
+
+def dst_triggers(triggers: list[tuple[int, int, int]]) -> Blob:
+    """Triggers of a super-DST: place of the key, time and length in ns; times ascending."""
+    blob = Blob("I3SuperDSTTriggerSeries").mark("SizeCodec", 0, False)
+    blob.content += _few(len(triggers))
+    before = 0
+    for key, time, length in triggers:
+        blob.pack("B", key | (length & 15) << 4)
+        blob.content += _few(length >> 4) + _few(time - before)
+        before = time
+    return blob
+
+
+def job(key: str) -> Blob:
+    """What a job leaves of itself."""
+    blob = Blob("I3TrayInfo", 2).mark("map", 0, False).pack("I", 1).mark("pair", 0, False)
+    blob.text("hostname").text(key).text("https://example.org").text("").pack("I", 42)
+    blob.mark("vector", 0, False).pack("I", 1).text("a module")
+    blob.content += b"and more"
     return blob
 
 

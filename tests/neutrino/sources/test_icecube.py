@@ -442,7 +442,7 @@ def test_frames_one_by_one(path):
     particles = read_particles(str(path))
     assert particles["energy"].tolist() == [1.0, 2.0, 3.0]
     assert particles["frame"].tolist() == [3, 5, 6]
-    with pytest.raises(ValueError, match="version 6 of a class in it is not known"):
+    with pytest.raises(ValueError, match="version 6 of the class I3Particle is not known"):
         decode(i3.Blob("I3Particle", 6).content)
     with pytest.raises(ValueError, match="'Other' are not decoded"):
         decode(i3.Blob("Other", 6).content)

@@ -175,7 +175,7 @@ def test_conditions_that_are_broken(broken):
         ),
         (
             {"fit": i3.Blob("I3Particle", 6).pack("40d", *range(40))},
-            "version 6 of a class in it is not known",
+            "version 6 of the class I3Particle is not known",
         ),
         ({"fit": i3.Blob("I3Particle", 5).pack("d", 1.0)}, "it ends before its last field"),
         ({"x": i3.Blob("I3Double").pack("2d", 1.0, 1.0)}, "expected its end, found 8 bytes more"),

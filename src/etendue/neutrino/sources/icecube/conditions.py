@@ -8,7 +8,7 @@ from etendue.dataflow.partition import Failure
 from etendue.dataflow.source import OnError, SourceError
 from etendue.neutrino.sources.icecube.contents import Content
 from etendue.neutrino.sources.icecube.decode import decode_blobs
-from etendue.neutrino.sources.icecube.events import ADVICE, Events
+from etendue.neutrino.sources.icecube.events import Events, advice
 from etendue.neutrino.sources.icecube.frame_walk import WRONG_CHECKSUM
 from etendue.neutrino.sources.icecube.objects import Blobs
 from etendue.neutrino.sources.icecube.tables import (
@@ -94,10 +94,13 @@ class Conditions:
         """
         if not self.contents or not len(events.others):
             return
-        whole = events.frames.are_whole(events.others)
-        for frame in events.others[~whole].tolist():
+        streams = [ord(content.stream) for content in self.contents]
+        mine = np.isin(events.frames.streams[events.others], streams)
+        others, valid_from = events.others[mine], events.valid_from[mine]
+        whole = events.frames.are_whole(others)
+        for frame in others[~whole].tolist():
             self._fail(events.frames.place(frame), WRONG_CHECKSUM)
-        frames, valid_from = events.others[whole], events.valid_from[whole]
+        frames, valid_from = others[whole], valid_from[whole]
         for content in self.contents:
             mine = np.flatnonzero(events.frames.streams[frames] == ord(content.stream))
             blobs = events.objects.of_frames(content.key, content.type, frames[mine])
@@ -171,6 +174,6 @@ class Conditions:
 
     def _fail(self, place: str, message: str) -> None:
         if self.on_error == "raise":
-            raise SourceError(self.path, place, f"{message}; {ADVICE}")
+            raise SourceError(self.path, place, f"{message}; {advice(message)}")
         about = "events after it are given the conditions before it"
         self._failures.append(Failure(self.path, place, f"{message}; {about}"))

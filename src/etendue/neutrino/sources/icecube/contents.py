@@ -86,6 +86,8 @@ class Content:
         What tables and columns made of it start with.
     count : int
         How many there are.
+    is_understood : bool
+        Whether the type's layout is that of these objects; not if a class in them is of an unknown version.
     """
 
     stream: str
@@ -93,11 +95,22 @@ class Content:
     type: str
     name: str
     count: int
+    is_understood: bool = True
 
     @property
     def layout(self) -> Layout | None:
-        """Layout of the type; None if the type is not known."""
-        return LAYOUTS.get(self.type)
+        """Layout of the type; None if the type, or a version of a class in it, is not known."""
+        return LAYOUTS.get(self.type) if self.is_understood else None
+
+    @property
+    def is_known(self) -> bool:
+        """Whether there is a layout of the type, be it of these versions or not."""
+        return self.type in LAYOUTS
+
+    @property
+    def is_pulses(self) -> bool:
+        """Whether it is a pulse series that can be read."""
+        return self.type in PULSES and self.is_understood
 
     @property
     def is_of_events(self) -> bool:

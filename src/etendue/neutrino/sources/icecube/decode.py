@@ -10,7 +10,7 @@ import numpy as np
 
 from etendue.neutrino.sources.icecube.frames import MOST_NAMES, decode_text, number_texts
 from etendue.neutrino.sources.icecube.layout import COUNT, PLACE, ROWS, TEXT, Layout, Program
-from etendue.neutrino.sources.icecube.walk import Fault, walk
+from etendue.neutrino.sources.icecube.walk import CLASSES, Fault, walk
 
 
 @dataclass(frozen=True)
@@ -91,6 +91,8 @@ def decode_blobs(
             levels[level][column.name] = np.array([*texts, ""], dtype=np.dtypes.StringDType())[number]
         else:
             levels[level][column.name] = raw.view(np.int64 if column.dtype == COUNT else column.dtype)
+    if layout.finish and wanted is None:
+        layout.finish(levels, counts)
     return Decoded(layout, levels, counts, faults, names)
 
 
@@ -138,13 +140,21 @@ def distinct_texts(data: np.ndarray, raw: np.ndarray) -> tuple[list[str], np.nda
     return [decode_text(data, *place) for place in names[:n].tolist()], number
 
 
+def unknown(decoded: Decoded) -> dict[int, str]:
+    """Which blobs are not understood though they may be whole, as a version in them is not known, and why."""
+    unread = np.isin(decoded.faults[:, 0], (Fault.VERSION, Fault.ALTERNATIVE))
+    return {blob: _message(decoded.layout, *decoded.faults[blob]) for blob in np.flatnonzero(unread).tolist()}
+
+
 def _message(layout: Layout, fault: int, place: int, found: int) -> str:
+    classes = list(layout.program().classes)
     what = {
         Fault.ENDS_EARLY: "it ends before its last field",
         Fault.BYTES_LEFT: f"expected its end, found {found} bytes more",
         Fault.NAME: f"expected an object of the type {layout.name}, found another",
         Fault.TRACKING: f"expected a class's mark (0 or 1), found {found}",
-        Fault.VERSION: f"version {found} of a class in it is not known",
+        Fault.VERSION: f"version {found % CLASSES} of the class "
+        f"{classes[found // CLASSES % len(classes)]} is not known",
         Fault.COUNT: f"expected no more items than there are bytes for, found {found}",
         Fault.ALTERNATIVE: f"alternative {found} is not known",
     }[Fault(fault)]

@@ -23,6 +23,12 @@ from etendue.neutrino.sources.icecube.objects import FrameObjects
 
 _DAQ, _PHYSICS = ord("Q"), ord("P")
 ADVICE = "get the file anew, or leave out what cannot be read with on_error='skip'"
+_NEWER = "it is of other software: use a newer etendue, or leave out what cannot be read with on_error='skip'"
+
+
+def advice(message: str) -> str:
+    """What to do about something that cannot be read."""
+    return _NEWER if message.endswith("is not known") else ADVICE
 
 
 @dataclass(frozen=True)
@@ -57,6 +63,12 @@ class Events:
     def objects(self) -> FrameObjects:
         """The frames' objects by key and type."""
         return FrameObjects(self.frames)
+
+    @property
+    def own_frames(self) -> np.ndarray:
+        """Frames of each event, of which it may have one only, that one twice: shape (n_events, 2)."""
+        both = np.stack([self.physics, self.daq], axis=1)
+        return np.where(both >= 0, both, both[:, ::-1])
 
     def place(self, event: int) -> str:
         """Where an event is, for people."""

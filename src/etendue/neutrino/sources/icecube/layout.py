@@ -8,126 +8,36 @@ too, and so are a map's pairs; a vector of plain numbers is not.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 
 import numpy as np
 
+from etendue.neutrino.sources.icecube.nodes import (
+    Bits,
+    Class,
+    Coded,
+    Exactly,
+    Items,
+    Marked,
+    Node,
+    Number,
+    Numbers,
+    Optional,
+    Since,
+    Text,
+    Tree,
+    Variant,
+)
 from etendue.neutrino.sources.icecube.walk import Op
 
 TEXT = "text"
 COUNT = "count"
 ROWS = "rows"
 PLACE = "place"
-
-
-@dataclass(frozen=True)
-class Number:
-    """A number; without a name it is passed over."""
-
-    name: str
-    dtype: str
-    units: str = ""
-    about: str = ""
-
-
-@dataclass(frozen=True)
-class Text:
-    """A string."""
-
-    name: str
-    about: str = ""
-
-
-@dataclass(frozen=True)
-class Class:
-    """An object: its class's mark, then its members, one after the other."""
-
-    name: str
-    members: tuple[Node, ...]
-    versions: tuple[int, int] = (0, 0)
-    numbered: bool = True
-
-
-@dataclass(frozen=True)
-class Items:
-    """A vector or map of objects: rows of a table of their own, which is named by ``level``.
-
-    With ``container`` its class's mark stands first; with ``tree`` (the name of a column) the number of its
-    children follows each item, and they come next.
-    """
-
-    level: str
-    members: tuple[Node, ...]
-    container: str = ""
-    tree: str = ""
-
-
-@dataclass(frozen=True)
-class Numbers:
-    """A vector of plain numbers: rows of a table of their own.
-
-    Super-DSTs' are ``packed``: containers with a mark, whose length is coded in few bytes.
-    """
-
-    level: str
-    item: Number
-    container: str = ""
-    packed: bool = False
-
-
-@dataclass(frozen=True)
-class Bits:
-    """Bits in bytes, least significant first, of which the last ``<level>_unused`` do not count."""
-
-    level: str
-
-
-@dataclass(frozen=True)
-class Tree:
-    """A tree: the bits of its shape, in words, and its nodes, each followed by what hangs on it.
-
-    For each node there is a 1 and for each place where there might be one a 0: first the node's children,
-    then its siblings. An empty tree has no words.
-    """
-
-    shape: str
-    level: str
-    members: tuple[Node, ...]
-
-
-@dataclass(frozen=True)
-class Optional:
-    """Members after a byte that says whether they are there; zero where they are not."""
-
-    members: tuple[Node, ...]
-
-
-@dataclass(frozen=True)
-class Marked:
-    """Members of which bits (a column of that name) say which are there; those that are not are zero."""
-
-    name: str
-    members: tuple[tuple[Node, ...], ...]
-
-
-@dataclass(frozen=True)
-class Exactly:
-    """An array of a known length: members, one after the other."""
-
-    n: int
-    members: tuple[Node, ...]
-
-
-@dataclass(frozen=True)
-class Variant:
-    """One of several alternatives, whose number is kept in a column."""
-
-    name: str
-    alternatives: tuple[Node, ...]
-
-
-Node = Number | Text | Class | Items | Numbers | Bits | Tree | Optional | Marked | Exactly | Variant
+#: The class of numbers in few bytes.
+CODEC = "SizeCodec"
 
 
 @dataclass(frozen=True)
@@ -188,7 +98,8 @@ class Program:
     @property
     def has_gaps(self) -> bool:
         """Whether rows may lack fields, which are zero then."""
-        return any(op in (Op.FLAG, Op.UNLESS, Op.SWITCH, Op.NODES) for op, *_ in self.operations)
+        gaps = (Op.FLAG, Op.UNLESS, Op.SWITCH, Op.NODES, Op.SINCE)
+        return any(op in gaps for op, *_ in self.operations)
 
     def compile(self, node: Node, level: int = 0) -> int:
         """Add a node; returns the least bytes that it takes."""
@@ -253,8 +164,10 @@ class Program:
     def _items(self, node: Items, level: int) -> int:
         if node.container:
             self._mark(node.container, False)
-        self._loop(Op.LOOP, node.level, node.members, level, node.tree)
-        return 4
+        if node.packed:
+            self._mark(CODEC, False)
+        self._loop(Op.CODED_LOOP if node.packed else Op.LOOP, node.level, node.members, level, node.tree)
+        return 1 if node.packed else 4
 
     def _loop(self, op: Op, name: str, members: tuple[Node, ...], level: int, tree: str = "") -> None:
         inner, count = self._level(name, level)
@@ -297,7 +210,7 @@ class Program:
     def _numbers(self, node: Numbers, level: int) -> int:
         if node.container:
             self._mark(node.container, False)
-            self._mark("SizeCodec", False)
+            self._mark(CODEC, False)
         inner, count = self._level(node.level, level)
         item = node.item
         self.least[inner] = np.dtype(item.dtype).itemsize
@@ -338,6 +251,17 @@ class Program:
         self._emit(Op.EXACTLY, node.n)
         return 4 + self._all(node.members, level)
 
+    def _since(self, node: Since, level: int) -> int:
+        since = self._emit(Op.SINCE, self.classes[node.owner], node.version)
+        self._here()
+        self._all(node.members, level)
+        since[3] = self._here()
+        return 0
+
+    def _coded(self, node: Coded, level: int) -> int:
+        self._emit(Op.CODED, self._column(node.name, level, COUNT, node.units, node.about), level)
+        return 1
+
     def _variant(self, node: Variant, level: int) -> int:
         n = len(node.alternatives)
         self._emit(Op.SWITCH, self._column(node.name, level, COUNT), level, n)
@@ -359,6 +283,10 @@ def _are_numbers(nodes: tuple[Node, ...]) -> bool:
     )
 
 
+#: Columns of each level.
+Levels = dict[str, dict[str, np.ndarray]]
+
+
 @dataclass(frozen=True)
 class Layout:
     """What objects of one registered type look like.
@@ -371,11 +299,15 @@ class Layout:
         The object.
     whole : bool
         Whether this is all of it; else more follows, which is not decoded.
+    finish : callable, optional
+        What makes the columns of what is kept, if all of it is read: it gets the columns of each level, which
+        it changes, and the counts.
     """
 
     name: str
     root: Class
     whole: bool = True
+    finish: Callable[[Levels, dict[str, np.ndarray]], None] | None = None
 
     def program(self, wanted: frozenset[str] | None = None) -> Program:
         """The layout as operations, which keep only the columns that are wanted."""

@@ -35,6 +35,10 @@ class Blobs:
     def __len__(self) -> int:
         return len(self.rows)
 
+    def first(self) -> Blobs:
+        """The first of them alone, if there is one."""
+        return Blobs(self.data, self.rows[:1], self.starts[:1], self.stops[:1])
+
     def marks(self, n_events: int) -> np.ndarray:
         """Which events have one."""
         marks = np.zeros(n_events, np.bool_)

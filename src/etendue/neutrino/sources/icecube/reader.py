@@ -8,7 +8,7 @@ import numpy as np
 
 from etendue.kernel import offsets, owners
 from etendue.neutrino.leap_seconds import utc_of_year
-from etendue.neutrino.sources.icecube.contents import HEADER, PULSES, Content, clean
+from etendue.neutrino.sources.icecube.contents import HEADER, Content, clean
 from etendue.neutrino.sources.icecube.decode import Decoded, decode_blobs
 from etendue.neutrino.sources.icecube.events import Events
 from etendue.neutrino.sources.icecube.frame_walk import WRONG_CHECKSUM
@@ -92,7 +92,7 @@ class EventReader:
         for content in filter(self._is_wanted, self.contents):
             blobs = self.objects.of_events(content.key, content.type, self.physics, self.daq)
             self._put("events", f"{content.name}_{EXISTS}", blobs.marks(self.n_events))
-            if content.type in PULSES:
+            if content.is_pulses:
                 self._pulses(content)
             elif content.layout is None:
                 self._bytes(content, blobs)
@@ -200,6 +200,8 @@ class EventReader:
 
     def _takes_all(self, content: Content) -> bool:
         """Whether columns are wanted that follow from all that there is in an object."""
+        if content.layout.finish:
+            return bool(self._wanted(content))
         made = (f"{content.name}_atwd/", f"{content.name}_fadc/")
         if content.type == LAUNCHES:
             return any(name.startswith(made) and "/n_" not in name for name in self._columns)

@@ -11,20 +11,21 @@ import numpy as np
 
 from etendue.dataflow.partition import Failure, Partition
 from etendue.dataflow.source import OnError, Scan, SourceError
+from etendue.kernel import owners
 from etendue.neutrino.sources.icecube.conditions import Conditions
 from etendue.neutrino.sources.icecube.contents import (
     EVENTS,
     FRAME_OBJECTS,
     OBSERVATION,
-    PULSES,
     Content,
 )
-from etendue.neutrino.sources.icecube.decode import decode_blobs
-from etendue.neutrino.sources.icecube.events import ADVICE, Events, find_events, is_plain
+from etendue.neutrino.sources.icecube.decode import Decoded, decode_blobs, unknown
+from etendue.neutrino.sources.icecube.events import ADVICE, Events, advice, find_events, is_plain
+from etendue.neutrino.sources.icecube.frame_walk import WRONG_CHECKSUM
 from etendue.neutrino.sources.icecube.layouts import LAYOUTS
 from etendue.neutrino.sources.icecube.messages import is_message
-from etendue.neutrino.sources.icecube.names import name_contents
-from etendue.neutrino.sources.icecube.objects import FrameObjects
+from etendue.neutrino.sources.icecube.names import name_contents, tell_unknown
+from etendue.neutrino.sources.icecube.objects import Blobs, FrameObjects
 from etendue.neutrino.sources.icecube.provenance import TABLE as JOBS
 from etendue.neutrino.sources.icecube.provenance import TRAY_INFO, jobs
 from etendue.neutrino.sources.icecube.reader import EventReader
@@ -73,7 +74,8 @@ class IceCubeSource:
         look = _Look()
         for events in walk:
             look.add(events)
-        contents = name_contents(look.counts, look.named)
+        contents = name_contents(look.counts, look.named, look.unknown)
+        tell_unknown(path, look.unknown)
         entries = {content.name: look.entries(content) for content in contents}
         return Scan(
             path=path,
@@ -83,7 +85,7 @@ class IceCubeSource:
             rows=look.rows(contents, walk.n_events),
             splittable=is_plain(path),
             size=os.path.getsize(path),
-            failures=tuple(walk.failures),
+            failures=(*walk.failures, *_broken(path, look.broken, on_error)),
         )
 
     def read(
@@ -122,7 +124,10 @@ class _Look:
 
     counts: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     n_frames: int = 0
+    unknown: dict[tuple[str, str, str], str] = field(default_factory=dict)
+    seen: set[tuple[str, str, str]] = field(default_factory=set)
     jobs: dict[str, Columns] = field(default_factory=dict)
+    broken: set[str] = field(default_factory=set)
     named: dict[tuple[str, str], set[str]] = field(default_factory=dict)
     _bytes: dict[tuple[str, str], list[tuple[np.ndarray, np.ndarray]]] = field(default_factory=dict)
 
@@ -135,22 +140,57 @@ class _Look:
         streams = np.where(np.isin(np.arange(len(frames)), others), frames.streams, ord("P"))
         for key, kind, of_streams in objects.kinds(streams):
             if kind == TRAY_INFO:
-                if key not in self.jobs:
-                    self.jobs[key] = jobs(objects.of_frames(key, kind, np.arange(len(frames))), key)
+                self._note_job(events, key)
                 continue
             for code, count in of_streams.items():
                 self.counts[chr(code), key, kind] += count
+                if chr(code) != "P":
+                    mine = others[frames.streams[others] == code]
+                    blobs = objects.of_frames(key, kind, mine)
+                    self._understand(events, (chr(code), key, kind), blobs, mine[:, None])
             if ord("P") in of_streams:
                 self._note(events, objects, key, kind)
+
+    def _note_job(self, events: Events, key: str) -> None:
+        """Note what a job left, if its frame is whole."""
+        index = np.arange(len(events.frames))
+        blobs = events.objects.of_frames(key, TRAY_INFO, index)
+        whole = events.frames.are_whole(blobs.rows)
+        self.broken |= {events.frames.place(frame) for frame in blobs.rows[~whole].tolist()}
+        if key not in self.jobs and whole.any():
+            self.jobs[key] = jobs(events.objects.of_frames(key, TRAY_INFO, blobs.rows[whole]), key)
+
+    def _understand(
+        self, events: Events, what: tuple[str, str, str], blobs: Blobs, frames: np.ndarray
+    ) -> None:
+        """See whether the versions of all classes in objects, of the given frames, are known."""
+        if what[2] in LAYOUTS and what not in self.unknown and len(blobs):
+            decoded = decode_blobs(LAYOUTS[what[2]], blobs.data, blobs.starts, blobs.stops, frozenset())
+            for blob, why in unknown(decoded).items():
+                if events.frames.are_whole(frames[blobs.rows[blob]]).all():  # or it is corrupted
+                    self.unknown[what] = why
 
     def _note(self, events: Events, objects: FrameObjects, key: str, kind: str) -> None:
         blobs = objects.of_events(key, kind, events.physics, events.daq)
         lengths = blobs.stops - blobs.starts
+        if ("P", key, kind) not in self.seen:
+            self.seen.add(("P", key, kind))
+            # One of many, which the same software wrote.
+            self._understand(events, ("P", key, kind), blobs.first(), events.own_frames)
         self._bytes.setdefault((key, kind), []).append((blobs.rows + events.first, lengths))
-        if kind in NAMED:
+        if kind in NAMED and ("P", key, kind) not in self.unknown:
             layout = LAYOUTS[kind]
             decoded = decode_blobs(layout, blobs.data, blobs.starts, blobs.stops, frozenset(), ENTRY)
-            self.named.setdefault((key, kind), set()).update(decoded.names)
+            self.named.setdefault((key, kind), set()).update(self._names(events, blobs, decoded, key, kind))
+
+    def _names(self, events: Events, blobs: Blobs, decoded: Decoded, key: str, kind: str) -> Iterator[str]:
+        """Names of entries that are new; those that only corrupted frames have are none."""
+        known, of_entry = self.named.get((key, kind), set()), owners(decoded.counts["entries"])
+        for number, name in enumerate(decoded.names):
+            if name not in known:
+                held = blobs.rows[of_entry[decoded.levels["entries"]["key"] == number]]
+                if any(events.frames.are_whole(events.own_frames[event]).all() for event in held.tolist()):
+                    yield name
 
     def entries(self, content: Content) -> list[str]:
         """Names of the entries that become columns of their own."""
@@ -166,9 +206,9 @@ class _Look:
                     found[table] = np.zeros(n_events, dtype=np.int64)
                     for rows, lengths in self._bytes[content.key, content.type]:
                         found[table][rows] = lengths * most
-                    kept += found[table] if content.type in _KEPT else 0
+                    kept += found[table] if content.is_pulses and content.type in _KEPT else 0
         for content in contents:
-            if content.is_of_events and content.type in PULSES - _KEPT:
+            if content.is_of_events and content.is_pulses and content.type not in _KEPT:
                 found[content.name] = np.minimum(found[content.name], kept)
         return found
 
@@ -223,6 +263,14 @@ def _static(path: str, contents: list[Content], look: _Look) -> dict[str, Column
     }
 
 
+def _broken(path: str, places: set[str], on_error: OnError) -> Iterator[Failure]:
+    """What is wrong with frames that are read for a scan, in which no events are lost."""
+    for place in sorted(places):
+        if on_error == "raise":
+            raise SourceError(path, place, f"{WRONG_CHECKSUM}; {ADVICE}")
+        yield Failure(path, place, WRONG_CHECKSUM, 0)
+
+
 def _no_rows(schema: Schema, columns: frozenset[str]) -> dict[str, Columns]:
     return {
         table.name: {
@@ -241,11 +289,10 @@ class _Reader:
     def __init__(self, scan: Scan, columns: frozenset[str], on_error: OnError) -> None:
         self.scan, self.columns, self.on_error = scan, columns, on_error
         listed = scan.static["frame_objects"]
+        names = ("stream", "key", "type", "name", "n_objects", "is_decoded")
         self.contents = [
-            Content(*map(str, row[:4]), int(row[4]))
-            for row in zip(
-                *(listed[name] for name in ("stream", "key", "type", "name", "n_objects")), strict=True
-            )
+            Content(*map(str, row[:4]), int(row[4]), bool(row[5]) or str(row[2]) not in LAYOUTS)
+            for row in zip(*(listed[name] for name in names), strict=True)
         ]
         self.conditions = Conditions(scan.path, self.contents, scan.schema, on_error)
         self._events = iter(find_events(scan.path, on_error))
@@ -293,7 +340,7 @@ class _Reader:
         for event, message in sorted(reader.faults.items()):
             place = events.place(first - events.first + event)
             if self.on_error == "raise":
-                raise SourceError(self.scan.path, place, f"{message}; {ADVICE}", 1)
+                raise SourceError(self.scan.path, place, f"{message}; {advice(message)}", 1)
             failures.append(Failure(self.scan.path, place, message, 1))
         good = np.ones(stop - first, np.bool_)
         good[list(reader.faults)] = False

@@ -12,7 +12,7 @@ import numpy as np
 
 from etendue.kernel import offsets, owners
 from etendue.neutrino.schema import pulse_table
-from etendue.neutrino.sources.icecube.contents import PULSES, Content, clean
+from etendue.neutrino.sources.icecube.contents import Content, clean
 from etendue.neutrino.sources.icecube.decode import Decoded
 from etendue.neutrino.sources.icecube.launches import LAUNCHES, waveform_tables
 from etendue.neutrino.sources.icecube.layout import COUNT, PLACE, ROWS, TEXT, Column, Layout
@@ -111,7 +111,7 @@ def event_variables(content: Content, entries: list[str]) -> list[Variable]:
     """
     about = f"whether the event has an object {content.key} ({content.type})"
     made = [Variable(f"{content.name}_{EXISTS}", ("event",), "bool", "", about)]
-    if content.layout is None or content.type in PULSES:
+    if content.layout is None or content.is_pulses:
         return made
     fields = [(column.name, column) for column in columns_of_level(content.layout, 0)]
     if content.type in NAMED:
@@ -143,10 +143,11 @@ def entry_name(label: str, column: str) -> str:
 
 def row_tables(content: Content) -> list[Table]:
     """The tables that an object gives, whose rows belong to events."""
-    if content.type in PULSES:
+    if content.is_pulses:
         return [pulse_table(content.name)]
     if content.layout is None:
-        about = f"bytes of objects of the type {content.type}, which is not known"
+        unknown = "of which a class is of an unknown version" if content.is_known else "which is not known"
+        about = f"bytes of objects of the type {content.type}, {unknown}"
         byte = Variable("byte", (f"{content.name}_byte",), "uint8", "", "a byte")
         return [
             Table(content.name, f"{content.name}_byte", {"byte": byte}, parent="events", description=about)

@@ -39,6 +39,9 @@ class Op(IntEnum):
     UNLESS = 16  # bit, operation to go on with if it is not set
     EXACTLY = 17  # length that an array must have
     ITEMS = 18  # level, column of places or -1, bytes of an item, operation after it: all items at once
+    SINCE = 19  # class, version, operation to go on with if the class is older
+    CODED = 20  # column, level: a number in few bytes
+    CODED_LOOP = 21  # as LOOP, after a length in few bytes
 
 
 class Fault(IntEnum):
@@ -54,13 +57,17 @@ class Fault(IntEnum):
     ALTERNATIVE = 7
 
 
+#: In a fault of a class's version, what the number of the class is multiplied with.
+CLASSES = 256
+#: Least first byte of a number in few bytes that says how many others follow, and what it would be for none.
+MANY, NONE = 247, 255
 #: Place of an item that is not to be copied.
 NOWHERE = np.uint64(0xFFFFFFFFFFFFFFFF)
 
 # Plain numbers, as compiled code wants them.
 _END, _CLASS, _RECORD, _TEXT, _LOOP, _NEXT, _RUN, _COUNTS, _FLAG = map(int, list(Op)[:9])
 _SWITCH, _JUMP, _BRANCH, _BITS, _NODES, _ALL_NODES, _BITSET, _UNLESS = map(int, list(Op)[9:17])
-_EXACTLY, _ITEMS = map(int, list(Op)[17:])
+_EXACTLY, _ITEMS, _SINCE, _CODED, _CODED_LOOP = map(int, list(Op)[17:])
 
 
 @kernel
@@ -71,13 +78,13 @@ def _u64(data, at):
 
 @kernel
 def read_size(data, at, stop):
-    """A length in few bytes: one below 253; else one that says how many follow. Negative if it is cut off."""
+    """A number in few bytes: one below 247; else one that says how many follow. Negative if it is cut off."""
     if at + 1 > stop:
         return at, np.int64(-1)
     first = np.int64(data[at])
-    if first < 253:
+    if first < MANY:
         return at + 1, first
-    n = 1 << (first - 252)
+    n = NONE - first
     if at + 1 + n > stop:
         return at, np.int64(-1)
     size = np.int64(0)
@@ -202,7 +209,7 @@ def walk(
                         fault, found = 4, data[at]
                         break
                     if data[at + 1] < c or data[at + 1] > d:
-                        fault, found = 5, data[at + 1]
+                        fault, found = 5, np.int64(data[at + 1]) + CLASSES * a
                         break
                     seen[a] = data[at + 1]
                     at += 2
@@ -230,8 +237,8 @@ def walk(
                         break
                     n_rows[a] += 1
                     step = b
-            elif op in (_LOOP, _RUN, _TEXT, _BRANCH):
-                packed = op == _RUN and d == 1
+            elif op in (_LOOP, _CODED_LOOP, _RUN, _TEXT, _BRANCH):
+                packed = op == _CODED_LOOP or (op == _RUN and d == 1)
                 if at + 4 > stop and not packed:
                     fault = 1
                     break
@@ -255,7 +262,7 @@ def walk(
                 if n * least[a] > stop - at or n_rows[a] + n > capacity[a]:
                     fault, found = 6, n
                     break
-                if op == _LOOP:
+                if op in (_LOOP, _CODED_LOOP):
                     words[(columns[c] >> 3) + n_rows[d] - 1] = n
                     left[a] = total[a] = n
                     if n == 0:
@@ -333,6 +340,15 @@ def walk(
                     break
                 words[(columns[a] >> 3) + n_rows[b] - 1] = n
                 step = program[step + n, 1]
+            elif op == _SINCE:
+                if seen[a] < b:
+                    step = c
+            elif op == _CODED:
+                at, n = read_size(data, at, stop)
+                if n < 0:
+                    fault = 1
+                    break
+                words[(columns[a] >> 3) + n_rows[b] - 1] = n
             elif op == _UNLESS:
                 if not (bitset >> a) & 1:
                     step = b

@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-from etendue.neutrino.sources.icecube.layout import (
-    Bits,
-    Class,
-    Items,
-    Layout,
-    Node,
-    Number,
-    Numbers,
-    Optional,
-    Text,
-    Variant,
-)
+from dataclasses import replace
+
+import numpy as np
+
+from etendue.kernel import offsets
+from etendue.neutrino.sources.icecube.layout import Layout, Levels
 from etendue.neutrino.sources.icecube.layouts.parts import (
     BASE,
     OMKEY,
@@ -24,6 +18,18 @@ from etendue.neutrino.sources.icecube.layouts.parts import (
     keyed,
     numbers,
     time,
+)
+from etendue.neutrino.sources.icecube.nodes import (
+    Bits,
+    Class,
+    Coded,
+    Items,
+    Node,
+    Number,
+    Numbers,
+    Optional,
+    Text,
+    Variant,
 )
 
 OM = (OMKEY,)
@@ -78,6 +84,45 @@ TRIGGER = Class(
 )
 
 WINDOW = Class("I3TimeWindow", (BASE, *doubles("start", "stop", units="ns")), (1, 1))
+WINDOWS = Items("windows", (WINDOW,), "vector of windows")
+
+WAVEFORM = Class(
+    "I3Waveform",
+    (
+        Number("start_time", "f8", "ns"),
+        Number("bin_width", "f8", "ns"),
+        Numbers("samples", Number("sample", "f8", about="calibrated, in IceCube's unit of volts")),
+        Items(
+            "status",
+            (
+                Class(
+                    "I3Waveform::StatusCompound",
+                    (
+                        Class("pair of bins", numbers("u8", "first", "stop"), numbered=False),
+                        Number("status", "i4", about="bits: 2 combined, 4 saturated, 8 undershot"),
+                        Number("channel", "i1"),
+                    ),
+                    (3, 3),
+                ),
+            ),
+            "vector of status",
+        ),
+        Number("source", "u1", about="bits 0-2: 0 ATWD, 1 FADC; bit 3: chip; bit 4: in local coincidence"),
+    ),
+    (3, 3),
+)
+
+
+def unpack_triggers(levels: Levels, counts: dict[str, np.ndarray]) -> None:
+    """Triggers of a super-DST: times are counted from the trigger before, lengths are in two parts."""
+    triggers = levels["triggers"]
+    tag, steps = triggers["key_index"], triggers["time"]
+    total = np.cumsum(steps)
+    first = offsets(counts["triggers"])[:-1]
+    before = np.concatenate([[0], total])[first]
+    triggers["time"] = total - np.repeat(before, counts["triggers"])
+    triggers["length"] = triggers["length"] << 4 | tag >> 4
+    triggers["key_index"] = tag & 15
 
 
 def series(name: str, level: str, *members: Node) -> Layout:
@@ -167,6 +212,8 @@ LAYOUTS = (
     vector("I3VectorInt", "i4"),
     vector("I3VectorDouble", "f8"),
     vector("I3VectorChar", "u1"),
+    frame_object("I3VectorString", 0, Items("items", (Text("value"),), "vector of texts")),
+    frame_object("I3MapUnsignedUnsigned", 0, keyed("items", (Number("key", "u4"),), Number("value", "u4"))),
     frame_object("I3VectorOMKey", 0, Items("items", OM, "vector of keys")),
     frame_object("I3VectorTankKey", 0, Items("items", (TANKKEY,), "vector of keys")),
     of_modules("I3MapKeyVectorDouble", "f8"),
@@ -177,9 +224,10 @@ LAYOUTS = (
         keyed(
             "modules",
             OM,
-            Class("I3TimeWindowSeries", (BASE, Items("windows", (WINDOW,), "vector of windows")), (1, 1)),
+            Class("I3TimeWindowSeries", (BASE, WINDOWS), (1, 1)),
         ),
     ),
+    frame_object("I3TimeWindowSeries", 1, WINDOWS),
     series("I3RecoPulseSeriesMap", "pulses", PULSE),
     frame_object(
         "I3RecoPulseSeriesMapMask",
@@ -198,5 +246,22 @@ LAYOUTS = (
         packed("icetop_charges", "u1"),
     ),
     series("I3DOMLaunchSeriesMap", "launches", LAUNCH),
+    series("I3WaveformSeriesMap", "waveforms", WAVEFORM),
+    replace(
+        frame_object(
+            "I3SuperDSTTriggerSeries",
+            0,
+            Items(
+                "triggers",
+                (
+                    Number("key_index", "u1", about="place of its key among those of the detector's status"),
+                    Coded("length", "ns"),
+                    Coded("time", "ns", "start"),
+                ),
+                packed=True,
+            ),
+        ),
+        finish=unpack_triggers,
+    ),
     frame_object("I3TriggerHierarchy", 0, Items("triggers", (TRIGGER,), tree="n_children")),
 )

@@ -7,7 +7,7 @@ The ``Diff`` classes of real-time messages hold what differs from a baseline fil
 
 from __future__ import annotations
 
-from etendue.neutrino.sources.icecube.layout import Class, Exactly, Items, Layout, Marked, Node, Number, Text
+from etendue.neutrino.sources.icecube.layout import Layout
 from etendue.neutrino.sources.icecube.layouts.parts import (
     BASE,
     OMKEY,
@@ -16,6 +16,7 @@ from etendue.neutrino.sources.icecube.layouts.parts import (
     position,
     time,
 )
+from etendue.neutrino.sources.icecube.nodes import Class, Exactly, Items, Marked, Node, Number, Since, Text
 
 
 def beginning(name: str, version: int, *members: Node, since: int | None = None) -> Layout:
@@ -43,10 +44,12 @@ OM = Class(
             about="10 AMANDA, 20 IceCube, 30 IceTop, 40 scintillator, 110 PDOM, 120 D-Egg, 130 mDOM",
         ),
         Number("area", "f8", "m2", "effective area of the photomultiplier"),
+        Since("I3OMGeo", 2, (Number("pmt_type", "i4", about="type of the photomultiplier"),)),
     ),
-    (1, 1),
+    (1, 2),
 )
 
+SPE = "SPEChargeDistribution"
 #: Amplifiers and samples of each of a module's two ATWDs.
 CHANNELS, SAMPLES = 3, 128
 
@@ -108,11 +111,14 @@ CALIBRATION = Class(
                 doubles("noise_scintillation_hits"),
                 (
                     Class(
-                        "SPEChargeDistribution",
-                        doubles(
-                            "spe_exp_amp", "spe_exp_width", "spe_gaus_amp", "spe_gaus_mean", "spe_gaus_width"
+                        SPE,
+                        (
+                            Since(SPE, 2, doubles("spe_exp_2_amp", "spe_exp_2_width")),
+                            *doubles("spe_exp_amp", "spe_exp_width"),
+                            Since(SPE, 2, doubles("spe_compensation_factor", "spe_slc_gaus_mean")),
+                            *doubles("spe_gaus_amp", "spe_gaus_mean", "spe_gaus_width"),
                         ),
-                        (1, 1),
+                        (1, 2),
                     ),
                 ),
                 doubles("mean_atwd_charge"),
@@ -131,7 +137,7 @@ LAYOUTS = (
         time("end"),
         Class("I3DOMCalibrationMapDiff", (keyed("modules", (OMKEY,), CALIBRATION),)),
     ),
-    beginning("I3Geometry", 2, Class("I3OMGeoMap", (BASE, keyed("modules", (OMKEY,), OM))), since=1),
+    beginning("I3Geometry", 3, Class("I3OMGeoMap", (BASE, keyed("modules", (OMKEY,), OM))), since=1),
     beginning("I3GeometryDiff", 0, Text("base_filename")),
     beginning(
         "I3TrayInfo",

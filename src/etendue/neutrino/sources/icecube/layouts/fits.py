@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from etendue.neutrino.sources.icecube.layout import Class, Layout, Node, Number
+from etendue.neutrino.sources.icecube.layout import Layout
 from etendue.neutrino.sources.icecube.layouts.parts import (
     BASE,
     OMKEY,
@@ -11,6 +11,7 @@ from etendue.neutrino.sources.icecube.layouts.parts import (
     numbers,
     position,
 )
+from etendue.neutrino.sources.icecube.nodes import Class, Node, Number, Since
 
 LIKELIHOOD: tuple[Node, ...] = (*doubles("logl", "rlogl"), *numbers("i4", "ndof", "nmini"))
 INERTIA = doubles("mineval", "evalratio", "eval2", "eval3")
@@ -72,6 +73,32 @@ LAYOUTS: tuple[Layout, ...] = (
         *numbers("i4", "hit_count", "hit_om_count", "unhit_om_count", "status"),
         *doubles("err_t", "err_x", "err_y", "err_z", "err_theta", "err_phi", "err_energy"),
         *doubles("neg_llh", "reduced_llh"),
+    ),
+    Layout(
+        "I3ParaboloidFitParams",
+        Class(
+            "I3ParaboloidFitParams",
+            (
+                Class("I3LogLikelihoodFitParams", (BASE, *LIKELIHOOD)),
+                *doubles("pbf_zen", "pbf_azi", "pbf_err_1", "pbf_err_2", "pbf_rotang", units="rad"),
+                *doubles("pbf_center_llh", "pbf_llh"),
+                *doubles("pbf_zen_off", "pbf_azi_off", units="rad"),
+                *doubles("pbf_curv_11", "pbf_curv_12", "pbf_curv_22", "pbf_chi_2", "pbf_detcurvm"),
+                *doubles("pbf_sigma_zen", "pbf_sigma_azi", units="rad"),
+                *doubles("pbf_covar", units="rad2"),
+                Since(
+                    "I3ParaboloidFitParams",
+                    1,
+                    doubles("pbf_tr_off_zen", "pbf_tr_off_azi", "pbf_tr_zen", "pbf_tr_azi", units="rad"),
+                ),
+                Since(
+                    "I3ParaboloidFitParams",
+                    2,
+                    (Number("pbf_status", "i4", about="0 for a good fit"),),
+                ),
+            ),
+            (0, 2),
+        ),
     ),
     Layout(
         "MillipedeFitParams",

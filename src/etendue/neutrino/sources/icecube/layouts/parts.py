@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from etendue.neutrino.sources.icecube.layout import Class, Items, Layout, Node, Number
+from etendue.neutrino.sources.icecube.layout import Layout
+from etendue.neutrino.sources.icecube.nodes import Class, Items, Node, Number
 
 BASE = Class("I3FrameObject", ())
 OMKEY = Class("OMKey", (Number("string", "i4"), Number("om", "u4"), Number("pmt", "u1")), (2, 2))

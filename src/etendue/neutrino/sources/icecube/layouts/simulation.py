@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from etendue.neutrino.sources.icecube.layout import Class, Items, Number, Tree
 from etendue.neutrino.sources.icecube.layouts.data import series
 from etendue.neutrino.sources.icecube.layouts.parts import BASE, PARTICLE, frame_object, keyed, numbers
+from etendue.neutrino.sources.icecube.nodes import Class, Items, Number, Tree
 
 #: Where a muon enters the detector (i), leaves it (f) and is nearest to its centre (c).
 POINT = (("x", "m"), ("y", "m"), ("z", "m"), ("t", "ns"), ("e", "GeV"))
