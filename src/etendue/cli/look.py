@@ -42,7 +42,12 @@ def info(path: str, as_json: bool) -> None:
 @click.command()
 @click.argument("store")
 @click.option("--event", "event_id", type=int, required=True, help="event_id of the event to draw.")
-@click.option("--run", "run", type=int, help="Run (row of /observation), where runs share event numbers.")
+@click.option(
+    "--run",
+    "run",
+    type=int,
+    help="Number (obs_id, run_id) or row of its run, where runs share event numbers.",
+)
 @click.option("--pass", "tag", help="Pass to look at.  [default: the newest]")
 @click.option("--fits", help="Fits to draw, with commas between: beginnings of their columns' names.")
 @click.option("--hits", help="Table of hits or pulses to draw.  [default: the first with positions]")
@@ -64,12 +69,16 @@ def show(
 
     \b
     etendue show crab.etendue --event 17 --out event.png
+    etendue show crab.etendue --event 17 --run 202
     etendue show ice.etendue --event 35405932 --fits MuonLlhFit,OnlineL2_SplineMPE
     """
+    from etendue import load
+    from etendue.dataflow.runs import run_row
     from etendue.provenance.showing import show as draw
 
     wanted = None if fits is None else [name.strip() for name in fits.split(",") if name.strip()]
-    figure = draw(store, event_id, tag=tag, run=run, fits=wanted, hits=hits)
+    row = None if run is None else run_row(load(store, tag)["observation"], run)
+    figure = draw(store, event_id, tag=tag, run=row, fits=wanted, hits=hits)
     out = out or Path(f"event-{event_id}.png")
     figure.savefig(out, dpi=150)
     click.echo(str(out))

@@ -21,7 +21,12 @@ _LISTED = 20
 @click.argument("store")
 @click.option("--pass", "tag", help="Pass to ask about.  [default: the newest]")
 @click.option("--event", "event_id", type=int, help="event_id of an event to follow back to the raw file.")
-@click.option("--run", "run", type=int, help="Run (row of /observation), where runs share event numbers.")
+@click.option(
+    "--run",
+    "run",
+    type=int,
+    help="Number (obs_id, run_id) or row of its run, where runs share event numbers.",
+)
 @click.option("--json", "as_json", is_flag=True, help="W3C PROV-JSON; of an event, its steps as JSON.")
 @click.option(
     "--crate", type=click.Path(path_type=Path), help="Write an RO-Crate to this folder or .zip file."
@@ -37,7 +42,9 @@ def provenance(
     etendue provenance crab.etendue --pass 2026.1 --json > record.json
     etendue provenance crab.etendue --pass 2026.1 --crate crab-crate.zip
     """
+    from etendue import load
     from etendue import provenance as prov
+    from etendue.dataflow.runs import run_row
 
     if event_id is not None and crate is not None:
         raise click.UsageError("--event and --crate do not go together: a crate describes a whole pass")
@@ -46,7 +53,8 @@ def provenance(
     if crate is not None:
         click.echo(str(prov.write_crate(store, tag, crate)))
     elif event_id is not None:
-        steps = prov.lineage(store, tag, event_id, run)
+        row = None if run is None else run_row(load(store, tag)["observation"], run)
+        steps = prov.lineage(store, tag, event_id, row)
         click.echo(json.dumps([asdict(s) for s in steps], indent=2) if as_json else "\n".join(_told(steps)))
     else:
         record = prov.document(store, tag)
