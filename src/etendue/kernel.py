@@ -15,11 +15,15 @@ def kernel[F: Callable](function: F) -> F:
     """Compile a kernel: machine code on first call, kept on disk, and free of Python's lock.
 
     No ``fastmath``: NaN marks dead pixels and failed fits, and must stay NaN. Division by zero gives
-    infinity or NaN as in NumPy.
+    infinity or NaN as in NumPy. See `etendue.compiler` for how.
     """
     import numba  # here, so that what only needs the helpers does not pay for the compiler
 
-    return numba.njit(nogil=True, cache=True, error_model="numpy")(function)
+    if numba.config.DISABLE_JIT:  # to debug or to measure coverage in Python
+        return function
+    from etendue.compiler import Kernel
+
+    return Kernel(function)
 
 
 def offsets(counts: np.ndarray) -> np.ndarray:
