@@ -1,88 +1,66 @@
-"""Names that parameters give take the place of nothing."""
+"""Names that a foreign store may bring: none leads out of what an export makes."""
 
 import numpy as np
 import pytest
-from pydantic import Field
 
-import etendue as et
-from etendue.dataflow.pipeline import Pipeline, PipelineError
-from etendue.dataflow.stage import Stage
-from etendue.schema import Table, Variable, variables
-
-
-class Late(Stage):
-    """A number an event, under a name that a parameter gives."""
-
-    output: str = Field("late", description="what the columns' names begin with")
-    about: str = Field("a number", description="what it is")
-
-    def provides(self, schema):
-        return {
-            f"events/{self.output}_x": Variable(f"{self.output}_x", ("event",), "float64", "", self.about)
-        }
-
-    def __call__(self, partition):
-        return {f"events/{self.output}_x": np.zeros(partition.rows("events"))}
+from etendue.dataflow.hdf5 import write_hdf5
+from etendue.dataflow.parquet import write_parquet
+from etendue.dataflow.plain_zarr import write_zarr
+from etendue.provenance.crate import _locate
+from etendue.schema import Schema, SchemaError, Table, variables
+from etendue.store.diff import ColumnDifference, Difference
+from etendue.store.distribution import Binning
+from etendue.store.draw import draw
+from etendue.store.paths import StoreError
+from tests.store.events import SCHEMA
 
 
-class Groups(Stage):
-    """An empty table, under a name that a parameter gives."""
-
-    output: str = Field("groups", description="name of the table")
-
-    def makes(self, schema):
-        return [Table(self.output, "group", variables("group", size=("int32", "", "size")), parent="events")]
-
-    def __call__(self, partition):
-        n_events = partition.rows("events")
-        counts = np.zeros(n_events, np.int32)
-        return {f"{self.output}/size": np.empty(0, np.int32), f"events/n_{self.output}": counts}
-
-
-@et.stage(reads="events/time", writes={"events/time": ("event", "float64", "s", "in another epoch")})
-def moved(time):
-    return {"events/time": time + 1}
-
-
-@pytest.fixture
-def stored(toy):
-    """The schema of events that have a column late_x, of another origin."""
-    schema = et.open(toy("a", "toy 3 1")).schema
-    late = Variable("late_x", ("event",), "float64", "", "what an earlier job found")
-    return schema.with_variables({"events/late_x": late})
-
-
-def test_a_name_that_the_input_has_is_refused(stored):
-    with pytest.raises(
-        PipelineError, match=r"'Late' would make the column 'events/late_x', which the input has"
-    ):
-        (Pipeline() | Late()).check(stored)
-    with pytest.raises(PipelineError, match="give it output='late_2'"):
-        (Pipeline() | Late()).check(stored)
-    assert "events/late_2_x" in (Pipeline() | Late(output="late_2")).check(stored).schema
+@pytest.mark.parametrize("write", [write_hdf5, write_parquet, write_zarr])
+@pytest.mark.parametrize(
+    ("table", "column"),
+    [
+        ("../../out", "x"),
+        ("a/../../out", "x"),
+        ("/out", "x"),
+        ("t", "../../out"),
+        ("a\\b", "x"),
+        ("t", "x\n"),
+    ],
+)
+def test_names_that_lead_out_are_refused(tmp_path, write, table, column):
+    extra = Table(table, "row", variables("row", **{column: ("int64", "", "")}), role="static")
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(SchemaError, match="is not exported"):
+        write(
+            tmp_path / "a" / "b" / "out",
+            Schema({**SCHEMA, table: extra}),
+            [],
+            {table: {column: np.arange(3)}},
+        )
+    assert sorted(tmp_path.rglob("*")) == before
 
 
-def test_a_name_that_an_earlier_stage_made_is_refused(toy):
-    flow = et.open(toy("a", "toy 3 1")) | Late() | Late()
-    with pytest.raises(PipelineError, match="which stage 'Late' makes already"):
-        flow.plan()
+def test_pictures_stay_in_their_folder(tmp_path):
+    counts = np.array([0, 1, 0])
+    column = ColumnDifference(
+        "../../up/x", "", np.arange(1), binning=Binning(0, 1, 1), counts=(counts, counts)
+    )
+    (made,) = draw(Difference("a", "b", {}, (1, 0, 0), [], [], [], [column]), tmp_path / "pictures")
+    assert made.resolve().parent == tmp_path / "pictures"
 
 
-def test_a_table_that_is_there_is_refused(toy):
-    flow = et.open(toy("a", "toy 3 1")) | Groups(output="hits")
-    with pytest.raises(PipelineError, match="would make the table 'hits', which the input has already"):
-        flow.plan()
-    with pytest.raises(PipelineError, match="the table 'groups', which stage 'Groups' makes"):
-        (et.open(toy("a", "toy 3 1")) | Groups() | Groups()).plan()
+def test_addresses_of_a_crate_do_not_lead_out_of_it(tmp_path):
+    assert _locate(f"{tmp_path}/crate/../secret", tmp_path / "crate") == (tmp_path / "secret").as_uri()
+    assert _locate(f"{tmp_path}/crate/s.etendue", tmp_path / "crate") == "s.etendue"
 
 
-def test_a_pass_can_be_made_anew_from_itself(toy, tmp_path):
-    store = str(tmp_path / "s.etendue")
-    (et.open(toy("a", "toy 3 1")) | Late() | Groups()).write(store, tag="one", quiet=True)
-    (et.open(f"{store}@one") | Late() | Groups()).write(store, tag="two", quiet=True)
-    assert et.load(store, "two")["events"]["late_x"].values.tolist() == [0.0] * 3
-
-
-def test_a_declared_column_is_made_anew(toy):
-    times = (et.open(toy("a", "toy 3 1")) | moved()).compute()["events"]["time"]
-    assert times.values.tolist() == [1.0, 1.5, 2.0]
+@pytest.mark.parametrize("write", [write_hdf5, write_parquet, write_zarr])
+def test_places_that_take_no_file_are_told_in_words(tmp_path, write):
+    for length in (250, 252, 300):  # with what stands beside it while it is made
+        with pytest.raises(StoreError, match=r"cannot be written: the name .* bytes; give a shorter name"):
+            write(tmp_path / ("x" * length), SCHEMA, [], {})
+    (tmp_path / "file").touch()
+    with pytest.raises(StoreError, match=r"file is a file; give a path in a folder"):
+        write(tmp_path / "file" / "out", SCHEMA, [], {})
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]

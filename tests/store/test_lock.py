@@ -14,6 +14,8 @@ import pytest
 from etendue.store import lock as locks
 from etendue.store import passes
 from etendue.store.lock import StoreLock, StoreLockedError
+from etendue.store.paths import StoreError
+from etendue.store.places import unwritable
 
 from .events import begin, cut, make_events
 
@@ -126,3 +128,15 @@ def test_nothing_stays_of_a_claim_that_cannot_be_written(tmp_path, monkeypatch):
             StoreLock(tmp_path / "s")
     assert not list(tmp_path.iterdir())
     StoreLock(tmp_path / "s").release()
+
+
+def test_places_that_take_no_store_are_told_in_words(tmp_path):
+    partitions = cut(make_events(4), [0, 4])
+    with pytest.raises(StoreError, match=r"x cannot be written: the name x.* has 257 bytes; give a shorter"):
+        begin(tmp_path / ("x" * 252), "p", partitions)
+    (tmp_path / "file").touch()
+    with pytest.raises(StoreError, match="file is a file; give a path in a folder"):
+        begin(tmp_path / "file" / "s", "p", partitions)
+    for number, words in ((errno.EROFS, "read-only; give a place"), (errno.ENOLCK, "keeps no locks")):
+        with pytest.raises(StoreError, match=words), unwritable("s", tmp_path / "s"):
+            raise OSError(number, os.strerror(number))

@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from errno import EDQUOT, ENOSPC
 from pathlib import Path
 
+from etendue.schema import Schema, SchemaError
+
 
 @contextmanager
 def draft(path: str | Path) -> Iterator[Path]:
@@ -33,27 +35,60 @@ def draft(path: str | Path) -> Iterator[Path]:
         If there is something at ``path``, before or after.
     StoreLockedError
         If another process is writing it.
+    StoreError
+        If no file can be made there; says why.
     OSError
         If the disk is full; says so in the same words, whichever library has met it.
     """
     from etendue.store.lock import StoreLock
+    from etendue.store.places import unwritable
 
     path = Path(path).absolute()
-    _refuse(path)
+    with unwritable(path, path):
+        _refuse(path)
     part = path.with_name(f".{path.name}.part")
     lock = StoreLock(path)
     try:
-        _remove(part)
-        yield part
-        _refuse(path)
-        part.rename(path)
+        with unwritable(path, part):
+            _remove(part)
+            part.touch()
+            part.unlink()
+        with _removed_at_the_end(part):
+            yield part
+            _refuse(path)
+            part.rename(path)
     except OSError as error:
         if error.errno not in (ENOSPC, EDQUOT):
             raise
         raise OSError(error.errno, os.strerror(error.errno), str(path)) from error
     finally:
-        _remove(part)
         lock.release()
+
+
+@contextmanager
+def _removed_at_the_end(part: Path) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        _remove(part)
+
+
+def refuse_outside(schema: Schema) -> None:
+    """Refuse tables and columns whose names, which a foreign store brings, are no names of files in a folder.
+
+    Raises
+    ------
+    SchemaError
+        If the name of a table has parts such as ``..``, or that of a column is a path.
+    """
+    for table in schema.values():
+        names = [*table.name.split("/"), *table.variables]
+        strange = [name for name in names if name in ("", ".", "..") or not name.isprintable() or "/" in name]
+        if strange or any("\\" in name for name in names):
+            raise SchemaError(
+                f"table {table.name!r} is not exported: its name, or that of a column ({strange or names}), "
+                "leads out of the folder, or names no file; take other columns (--columns)"
+            )
 
 
 def _refuse(path: Path) -> None:

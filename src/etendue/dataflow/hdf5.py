@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from etendue.dataflow.draft import draft
+from etendue.dataflow.draft import draft, refuse_outside
 from etendue.dataflow.owned import Ownership, length
 from etendue.schema import Columns, Schema, Table
 
@@ -62,6 +62,8 @@ def write_hdf5(
     ------
     FileExistsError
         If the file is there already.
+    SchemaError
+        If the name of a table or column would lead out of the file.
     OSError
         If it cannot be written, as the disk is full; nothing is left of it.
     ImportError
@@ -72,6 +74,7 @@ def write_hdf5(
     except ImportError:
         raise ImportError("h5py is needed for this: pip install 'etendue[hdf5]'") from None
     static = static or {}
+    refuse_outside(schema)
     with draft(path) as part, _Output(part) as output, ThreadPoolExecutor(1) as thread:
 
         def call(function: Callable[..., Any], *args: Any) -> Any:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from etendue.dataflow.doors import attributes as cf_attributes
-from etendue.dataflow.draft import draft
+from etendue.dataflow.draft import draft, refuse_outside
 from etendue.dataflow.owned import OwnedRows, Ownership, length
 from etendue.schema import Columns, Schema, Table, Variable
 
@@ -62,6 +62,8 @@ def write_parquet(
     ------
     FileExistsError
         If there is something at the path already.
+    SchemaError
+        If the name of a table or column would lead out of the folder.
     ImportError
         If pyarrow is not installed; says how to install it.
     """
@@ -70,6 +72,7 @@ def write_parquet(
     except ImportError:
         raise ImportError("pyarrow is needed for this: pip install 'etendue[parquet]'") from None
     ownership = Ownership(schema, identity)
+    refuse_outside(schema)
     with draft(path) as part, ExitStack() as stack:
         files = _Files(part, schema, ownership.identity, attributes or {}, stack)
         for tables in partitions:

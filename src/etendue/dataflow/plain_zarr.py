@@ -16,7 +16,7 @@ from warnings import catch_warnings, simplefilter
 import numpy as np
 
 from etendue.dataflow.doors import attributes as cf_attributes
-from etendue.dataflow.draft import draft
+from etendue.dataflow.draft import draft, refuse_outside
 from etendue.dataflow.owned import length
 from etendue.schema import Columns, Schema, Table, Variable
 
@@ -70,11 +70,14 @@ def write_zarr(
     ------
     FileExistsError
         If there is something at the path already.
+    SchemaError
+        If the name of a table or column would lead out of the folder.
     """
     import zarr
 
     if chunk_rows is not None and chunk_rows < 1:
         raise ValueError(f"a chunk has at least one row, not {chunk_rows}")
+    refuse_outside(schema)
     with draft(path) as part:
         root = zarr.open_group(part, mode="w", zarr_format=3, attributes=dict(attributes or {}))
         tables = {table.name: _Rows(root, schema, table, chunk_rows) for table in schema.values()}

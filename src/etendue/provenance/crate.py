@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import zipfile
 from collections.abc import Iterable, Mapping
+from os.path import normpath
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -210,7 +211,7 @@ def _locate(path: str, root: Path | None) -> str:
     """A path as an address: relative to the crate if it lies in it, else absolute."""
     if "://" in path:
         return path
-    absolute = Path(path).absolute()
+    absolute = Path(normpath(Path(path).absolute()))  # as the record of a foreign store may say ../../x
     if root is not None and absolute.is_relative_to(root):
         return quote(absolute.relative_to(root).as_posix())
     return absolute.as_uri()

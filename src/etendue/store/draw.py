@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 import numpy as np
 
@@ -40,7 +41,8 @@ def draw(difference: Difference, path: str | Path, top: int = 12) -> list[Path]:
         return [_picture(difference, columns, path)]
     path.mkdir(parents=True, exist_ok=True)
     return [
-        _picture(difference, [column], path / f"{column.name.replace('/', '.')}.png") for column in columns
+        _picture(difference, [column], path / f"{quote(column.name.replace('/', '.'))}.png")
+        for column in columns
     ]
 
 

@@ -52,7 +52,8 @@ def _words(file: Path, number: int | None) -> str:
             f"{_standing(file)} is on a file system that keeps no locks (Lustre does if mounted with flock)"
         )
     if number in (errno.ENOTDIR, errno.EEXIST):
-        return f"{_standing(file)} is a file; give a path in a folder"
+        wall = next((path for path in (file, *file.absolute().parents) if path.is_file()), file)
+        return f"{wall} is a file; give a path in a folder"
     return ""
 
 
