@@ -11,6 +11,7 @@ _HOMES = {
     "DipoleFit": "inertia",
     "DirectHits": "track_statistics",
     "DynamicTimeWindow": "cleaning",
+    "ExcludeModules": "exclusions",
     "ExtractPulses": "pulse_extraction",
     "FindTriggers": "triggers",
     "FitCascade": "likelihood_fit",
