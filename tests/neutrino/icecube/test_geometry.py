@@ -62,7 +62,7 @@ def test_detector_files_of_km3net_and_other_frames_are_refused(tmp_path):
 
 
 def test_without_a_geometry():
-    with pytest.raises(SchemaError, match="name a file with one"):
+    with pytest.raises(SchemaError, match="the input brings no geometry; give the GCD file"):
         PlacePulses()(wanting(partition_of([muon(1)]), {}))
 
 

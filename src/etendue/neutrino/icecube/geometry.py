@@ -20,6 +20,12 @@ from etendue.schema import Columns, Schema, SchemaError, Table, Variable
 #: Modules that any geometry of IceCube has: strings 1 to 86, modules 1 to 60 on each.
 LAST_STRING, LAST_MODULE = 86, 60
 
+#: The geometry that IceCube's frames have, and the columns that tell such a table from others.
+OWN_GEOMETRY = "geometry/I3Geometry"
+_OF_GEOMETRY = {"string", "om", "pmt", "pos_x", "pos_y", "pos_z", "om_type", "run", "valid_from"}
+#: What to do without a geometry.
+ASK = "give the GCD file of the run (gcd=FILE, --with gcd=FILE) or a table of modules (geometry=FILE)"
+
 #: Height [m] that the middle of no detector in IceCube's frame is at: its origin is in the middle of IceCube.
 HIGHEST = 1000.0
 
@@ -58,6 +64,77 @@ def positions_of_modules(
     return tuple(detector[name][in_ice] for name in ("du", "pos_x", "pos_y", "pos_z"))
 
 
+def geometry_table(schema: Schema) -> str | None:
+    """The table of what the input's own geometry frames, or its GCD file, hold; None if there is none."""
+    names = [t.name for t in schema.matching("geometry/*") if t.variables.keys() >= _OF_GEOMETRY]
+    return OWN_GEOMETRY if OWN_GEOMETRY in names else names[0] if names else None
+
+
+def geometries(partition: Partition) -> list[tuple[np.ndarray, Columns]]:
+    """The detectors that hold for the events of a partition, and for which of them each does.
+
+    Returns
+    -------
+    list of (bool array, shape (n_events,), dict of str to array)
+        Events, and the columns that `positions` takes: from a file that a stage brings, or else from the
+        geometry frames, of which the last before an event holds for it.
+
+    Raises
+    ------
+    SchemaError
+        If the input brings no geometry.
+    """
+    n_events = partition.rows("events")
+    if "detector" in partition.conditions:
+        return [(np.ones(n_events, np.bool_), partition.conditions["detector"])]
+    table = geometry_table(partition.schema)
+    if table is None or not len(partition.conditions.get(table, {}).get("valid_from", ())):
+        raise SchemaError(f"pulses cannot be placed: the input brings no geometry; {ASK}")
+    rows = partition.conditions[table]
+    runs, since = rows["run"].astype(np.int64), rows["valid_from"].astype(np.int64)
+    sets = sorted(set(zip(runs.tolist(), since.tolist(), strict=True)))
+    if len(sets) == 1:
+        return [(np.ones(n_events, np.bool_), _as_detector(rows))]
+    run, index = (partition[f"events/{name}"].astype(np.int64) for name in ("run", "event_index"))
+    last = np.full(n_events, -1)
+    for number, (of_run, first) in enumerate(sets):
+        last[(run == of_run) & (index >= first)] = number
+    return [
+        (
+            last == number,
+            _as_detector({name: v[(runs == of_run) & (since == first)] for name, v in rows.items()}),
+        )
+        for number, (of_run, first) in enumerate(sets)
+        if (last == number).any()
+    ]
+
+
+def detector_of(partition: Partition) -> Columns:
+    """The one detector of all events of a partition; see `geometries`.
+
+    Raises
+    ------
+    SchemaError
+        If there is none, or if modules move between its events.
+    """
+    found = [detector for _, detector in geometries(partition)]
+    for other in found[1:]:
+        if any(not np.array_equal(other[name], column) for name, column in found[0].items()):
+            raise SchemaError(f"the geometry changes between events that are read together; {ASK}")
+    return found[0]
+
+
+def _as_detector(rows: Columns) -> Columns:
+    """Columns of geometry frames under the names that detector descriptions have.
+
+    Of frames that hold from the same event on, the last counts: those of the data after a GCD file's.
+    """
+    number = sensor(rows["string"], rows["om"], rows["pmt"])[::-1]
+    last = np.sort(len(number) - 1 - np.unique(number, return_index=True)[1])
+    names = {"string": "du", "om": "floor", "pmt": "channel_id"} | {f"pos_{a}": f"pos_{a}" for a in "xyz"}
+    return {new: rows[old][last] for old, new in names.items()}
+
+
 class PlacePulses(Stage):
     """Give each pulse the position of its photomultiplier; NaN where the detector has none such.
 
@@ -87,6 +164,8 @@ class PlacePulses(Stage):
 
     def check(self, schema: Schema, static: Mapping[str, Columns]) -> None:
         """See that the file is none of KM3NeT's, and of IceCube's frame: others count in other ways."""
+        if not self.geometry and "detector" not in static and geometry_table(schema) is None:
+            raise ValueError(f"the input brings no geometry; {ASK}")
         if not self.geometry or self.other_detector:
             return
         detector = read_detector(self.geometry)
@@ -101,7 +180,9 @@ class PlacePulses(Stage):
 
     def requires(self, schema: Schema) -> list[str]:
         """String, module and photomultiplier of each pulse."""
-        return [f"{t.name}/{name}" for t in schema.matching(self.pulses) for name in ("string", "om", "pmt")]
+        own = ("events/run", "events/event_index") if geometry_table(schema) and not self.geometry else ()
+        names = ("string", "om", "pmt")
+        return [*own, *(f"{t.name}/{name}" for t in schema.matching(self.pulses) for name in names)]
 
     def provides(self, schema: Schema) -> dict[str, Variable]:
         """The position of each pulse."""
@@ -114,20 +195,21 @@ class PlacePulses(Stage):
         }
 
     def __call__(self, partition: Partition) -> dict[str, np.ndarray]:
-        if "detector" not in partition.conditions:
-            raise SchemaError(
-                "pulses cannot be placed: the input brings no geometry; "
-                "name a file with one, as in PlacePulses(geometry='icecube86.parquet')"
-            )
         made = {}
+        found = geometries(partition)
         for table in partition.schema.matching(self.pulses):
             columns = partition.tables.get(table.name)
             if columns and any(f"{table.name}/pos_{axis}" in partition.wanted for axis in "xyz"):
                 place = tuple(columns[name] for name in ("string", "om", "pmt"))
-                x, y, z = positions(partition.conditions["detector"], *place)
-                if self.geometry and not self.other_detector:
-                    self._check_known(*place[:2], np.isnan(x))
-                made |= {f"{table.name}/pos_{axis}": p for axis, p in zip("xyz", (x, y, z), strict=True)}
+                where = np.full((3, len(place[0])), np.nan)
+                event = partition.owners(table.name)
+                for events, detector in found:
+                    mine = events[event]
+                    where[:, mine] = positions(detector, *(column[mine] for column in place))
+                own = "detector" not in partition.conditions
+                if (self.geometry or own) and not self.other_detector:
+                    self._check_known(*place[:2], np.isnan(where[0]))
+                made |= {f"{table.name}/pos_{axis}": p for axis, p in zip("xyz", where, strict=True)}
         return made
 
     def _check_known(self, string: np.ndarray, om: np.ndarray, unknown: np.ndarray) -> None:
@@ -137,8 +219,8 @@ class PlacePulses(Stage):
         if missing.size:
             first = missing[0]
             raise SourceError(
-                self.geometry,
+                self.geometry or "the input's own geometry",
                 f"module ({string[first]}, {om[first]})",
-                f"not there, and {missing.size} pulses are of such modules: the file is of another detector; "
+                f"not there, and {missing.size} pulses are of such modules: it is of another detector; "
                 "give IceCube's, or other_detector=true to leave those pulses out",
             )

@@ -10,7 +10,7 @@ from pydantic import Field
 from etendue.dataflow.partition import Partition
 from etendue.kernel import kernel
 from etendue.neutrino.icecube.charges import FIRST_DEEPCORE_STRING
-from etendue.neutrino.icecube.geometry import positions_of_modules
+from etendue.neutrino.icecube.geometry import detector_of, positions_of_modules
 from etendue.neutrino.icecube.pulses import C, EventStage, Pulses, blank, time_order
 from etendue.schema import Columns
 
@@ -231,7 +231,7 @@ class VHESelfVeto(EventStage):
     def __call__(self, partition: Partition) -> dict[str, np.ndarray]:
         pulses = self.gather(partition)
         layers = (self.top_width, self.bottom_width, self.dust_layer, self.dust_layer_width)
-        boundary = boundary_of(partition.conditions["detector"], *layers)
+        boundary = boundary_of(detector_of(partition), *layers)
         results = blank(self.results, len(pulses.starts) - 1)
         thresholds = (self.time_window, self.vertex_threshold, self.veto_threshold)
         self_veto(pulses, *thresholds, boundary, results)

@@ -10,6 +10,7 @@ from etendue.neutrino.sources.icecube.contents import Content
 from etendue.neutrino.sources.icecube.decode import decode_blobs
 from etendue.neutrino.sources.icecube.events import Events, advice
 from etendue.neutrino.sources.icecube.frame_walk import WRONG_CHECKSUM
+from etendue.neutrino.sources.icecube.gcd import taken
 from etendue.neutrino.sources.icecube.objects import Blobs
 from etendue.neutrino.sources.icecube.tables import (
     columns_of_level,
@@ -100,8 +101,18 @@ class Conditions:
         whole = events.frames.are_whole(others)
         for frame in others[~whole].tolist():
             self._fail(events.frames.place(frame), WRONG_CHECKSUM)
-        frames, valid_from = others[whole], valid_from[whole]
-        for content in self.contents:
+        self._take(events, others[whole], valid_from[whole], self.contents)
+
+    def add_companion(self, events: Events) -> None:
+        """Decode what the frames of a GCD file hold, which are whole: it holds from the first event on."""
+        frames = taken(events)
+        known = [content for content in self.contents if content.layout is not None]
+        self._take(events, frames, np.zeros(len(frames), np.int64), known)
+
+    def _take(
+        self, events: Events, frames: np.ndarray, valid_from: np.ndarray, contents: list[Content]
+    ) -> None:
+        for content in contents:
             mine = np.flatnonzero(events.frames.streams[frames] == ord(content.stream))
             blobs = events.objects.of_frames(content.key, content.type, frames[mine])
             if len(blobs):

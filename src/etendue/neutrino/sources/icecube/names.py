@@ -74,7 +74,11 @@ def _made(content: Content, entries: list[str]) -> Iterator[str]:
 def tell_unknown(path: str, unknown: Mapping[tuple[str, str, str], str]) -> None:
     """Say of which objects a class is of an unknown version: once in a process, not for each file."""
     for (stream, key, _), why in unknown.items():
-        message = f"{stream} frames, {key}: {why}; its bytes are kept, as those of an unknown type"
-        if message not in _TOLD:
-            _TOLD.add(message)
-            log.warning("%s: %s", path, message)
+        tell(path, f"{stream} frames, {key}: {why}; its bytes are kept, as those of an unknown type")
+
+
+def tell(path: str, message: str) -> None:
+    """Say something of a file, once in a process for all files that it is true of."""
+    if message not in _TOLD:
+        _TOLD.add(message)
+        log.warning("%s: %s", path, message)

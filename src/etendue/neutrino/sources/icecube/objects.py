@@ -35,9 +35,9 @@ class Blobs:
     def __len__(self) -> int:
         return len(self.rows)
 
-    def first(self) -> Blobs:
-        """The first of them alone, if there is one."""
-        return Blobs(self.data, self.rows[:1], self.starts[:1], self.stops[:1])
+    def only(self, which: np.ndarray | slice) -> Blobs:
+        """Some of them."""
+        return Blobs(self.data, self.rows[which], self.starts[which], self.stops[which])
 
     def marks(self, n_events: int) -> np.ndarray:
         """Which events have one."""
