@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from .events import cut, make_events, write_events
+from .test_verify import file_of
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become other users")
 
@@ -99,7 +100,7 @@ def test_two_users_write_one_store(place, shared, users):
     assert bert("add", place / "night1", store) == "p+1"
     assert anne("count", store) == 60
     assert anne("gc", store) == []
-    assert anne("verify", store)[0] == 0
+    assert anne("verify", store) == []
     refused = carl("add", place / "night0", store)
     assert refused.startswith("StoreError: ")
     assert "takes no files of yours" in refused
@@ -125,3 +126,18 @@ def test_the_lock_of_another_user(place, shared, users):
     assert anne("add", place / "night1", store) == "p+1"
     assert anne("count", store) == 60
     assert not list(shared.glob("*.lock*"))
+
+
+def test_what_may_not_be_read_is_not_called_damaged(place, users):
+    store = place / "mine.etendue"
+    write_events(store, "p", cut(make_events(60), [0, 30, 60]))
+    chunk = file_of(str(store), "hits/samples", 0)
+    chunk.chmod(0o600)
+    assert users["anne"]("verify", store) == ["unreadable"]
+    chunk.unlink()
+    assert users["anne"]("verify", store) == ["missing"]
+    (store / "repo").chmod(0o600)
+    said = users["anne"]("count", store)
+    assert "cannot be read: repo: " in said
+    assert "ermission denied" in said
+    assert "damaged" not in said

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -256,7 +257,11 @@ def verify(store: str, tag: str | None, look_at_all: bool, as_json: bool, quiet:
 
 
 def _print_verdict(verdict: Verdict) -> None:
-    click.echo(f"{verdict.place}: {verdict.n_chunks:,} chunks, {len(verdict.damaged):,} damaged")
+    kinds = Counter(chunk.kind for chunk in verdict.damaged)
+    found = ", ".join(f"{kinds[kind]:,} {kind}" for kind in ("missing", "unreadable") if kinds[kind])
+    click.echo(
+        f"{verdict.place}: {verdict.n_chunks:,} chunks, {kinds['damaged']:,} damaged{found and f', {found}'}"
+    )
     for chunk in verdict.damaged:
         click.echo(f"  {chunk}")
 

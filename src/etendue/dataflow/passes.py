@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from etendue.store.journal import Entry
     from etendue.store.lock import StoreLock
     from etendue.store.publish import PassWriter
+    from etendue.store.verify import DamagedChunk
 
 log = logging.getLogger(__name__)
 
@@ -167,6 +168,7 @@ def _wanted(
             from etendue.store.verify import find_damage
 
             if damaged := find_damage(known.reader):
+                _refuse_unreadable(damaged)
                 return repair(flow, identity, known, damaged)
     return addition(
         flow,
@@ -266,6 +268,14 @@ def _remaining(plan: Plan, seen: np.ndarray) -> Plan:
     scans = plan.inputs.scans
     streams = {n for n in np.unique(plan.partitions["scan"][done]).tolist() if not scans[n].counted}
     return plan.only(~(done | np.isin(plan.partitions["scan"], list(streams)))) if done.any() else plan
+
+
+def _refuse_unreadable(found: Iterable[DamagedChunk]) -> None:
+    """Chunks that may be sound are not made anew."""
+    from etendue.store import StoreError
+
+    if unread := [chunk for chunk in found if chunk.kind == "unreadable"]:
+        raise StoreError(f"nothing is repaired, as {len(unread)} chunk(s) cannot be read: {unread[0]}")
 
 
 def _collector(job: Job, known: Known, options: Options) -> Collector:

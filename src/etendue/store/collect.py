@@ -21,6 +21,9 @@ log = logging.getLogger(__name__)
 #: than any span takes between writing its chunks and being committed.
 REMOTE_AGE = timedelta(days=7)
 
+#: Passes, with their revisions, of a store that is looked through in no time.
+FEW = 16
+
 
 @dataclass(frozen=True)
 class Collected:
@@ -113,12 +116,12 @@ def collect_garbage(
 def forget_the_way(repository: icechunk.Repository, path: str, lock: StoreLock | None) -> None:
     """Drop what only unfinished passes needed, once one is published: the commits on the way to it.
 
-    They go from its history, and on local stores their files go, too: if these are as many as the passes
-    are, so that a store of many passes is not looked through each time. To be called under the store's lock.
+    They go from its history, and on local stores their files go, too: in a store of more than a few passes
+    when these are as many, so that it is not looked through each time. To be called under the store's lock.
     """
     try:
         repository.expire_snapshots(datetime.now(UTC))
-        if lock and _n_left(repository, path) >= len(repository.list_tags()):
+        if lock and _n_left(repository, path) >= max(1, len(repository.list_tags()) - FEW):
             sync(path)
             lock.check()
             repository.garbage_collect(datetime.now(UTC))

@@ -36,6 +36,22 @@ def unwritable(store: str | Path, file: str | Path) -> Iterator[None]:
         raise
 
 
+#: What errors say, in the order of looking, of what may be sound and what is not there.
+_SIGNS = {
+    "unreadable": ("permission denied", "input/output error", "timed out", "connection", "not permitted"),
+    "missing": ("is missing", "not found", "no such file"),
+}
+
+
+def kind_of(reason: str) -> str:
+    """What the words of an error say of a file: ``unreadable``, ``missing``, or else ``damaged``.
+
+    Unreadable is what may be sound: its permissions, the disk or the network keep it from being read.
+    """
+    words = reason.lower()
+    return next((kind for kind, signs in _SIGNS.items() if any(sign in words for sign in signs)), "damaged")
+
+
 def _words(file: Path, number: int | None) -> str:
     if number == errno.ENAMETOOLONG:
         size = len(os.fsencode(file.name))

@@ -19,6 +19,7 @@ from etendue.schema import Schema
 from etendue.store import layout
 from etendue.store.fetch import get_each
 from etendue.store.paths import StoreError
+from etendue.store.places import kind_of
 
 #: Attribute of the root: CRC-32 of the others, as JSON in their order.
 SEAL = "etendue_crc32"
@@ -32,6 +33,10 @@ class DamageError(StoreError):
         self.place, self.file, self.reason = place, file, str(reason).partition("\n")[0]
 
     def __str__(self) -> str:
+        if kind_of(self.reason) == "unreadable":
+            return (
+                f"{self.place} cannot be read: {self.file}: {self.reason}; it may be sound: see to that first"
+            )
         if self.file == "repo":
             mend = "bring that file back (the newest in overwritten/ is the state before)"
         else:

@@ -17,6 +17,7 @@ from etendue.store import layout
 from etendue.store.fetch import ChunkFiles
 from etendue.store.ledger import FAILURES
 from etendue.store.paths import StoreError, is_local, locate, split_tag
+from etendue.store.places import kind_of
 from etendue.store.reader import ChunkError, PassReader, Piece, other_values, read_pieces
 from etendue.store.repository import open_repository
 from etendue.store.seal import DamageError, metadata_checksums
@@ -48,6 +49,11 @@ class DamagedChunk:
     chunk: int = 0
     span: tuple[str, int, int] | None = None
 
+    @property
+    def kind(self) -> str:
+        """``missing``, ``unreadable`` if it may be sound (permissions, disk, network), or ``damaged``."""
+        return kind_of(self.reason)
+
     def __str__(self) -> str:
         table, _, column = self.array.rpartition("/")
         place = f"table {table}, column {column}" if table else f"array {self.array}"
@@ -55,7 +61,9 @@ class DamagedChunk:
         if self.partition >= 0:
             text += f", partition {self.partition}"
         text += f": {self.reason}"
-        if self.span:
+        if self.kind == "unreadable":
+            text += "; it may be sound: see that it can be read, and look again"
+        elif self.span:
             text += "; redo {} from {} to {}".format(*self.span)
         return text
 
@@ -88,7 +96,10 @@ class Verdict(Legible):
 
     def to_json(self) -> dict[str, Any]:
         """As plain values."""
-        return {"chunks": self.n_chunks, "damaged": [vars(chunk) for chunk in self.damaged]}
+        return {
+            "chunks": self.n_chunks,
+            "damaged": [{**vars(chunk), "kind": chunk.kind} for chunk in self.damaged],
+        }
 
 
 #: Called with the numbers of partitions that are done, and of all.
