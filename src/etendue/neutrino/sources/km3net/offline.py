@@ -46,7 +46,7 @@ class OfflineStream:
         What is broken goes to ``broken`` and has no rows; it is raised if that is None.
         """
         return {
-            table.name: (table, _unless_broken(table, partial(read, path, file), broken))
+            table.name: (table, unless_broken(table, partial(read, path, file), broken))
             for table, read in ((META, meta), (HEADER, header))
         }
 
@@ -90,7 +90,7 @@ class OfflineStream:
         readers = self.readers(scan.path, file)
         if (n_entries := _common_length(scan.path, readers)) != len(scan.rows[TOP]):
             message = f"expected {len(scan.rows[TOP])} entries as scanned, found {n_entries}; scan it anew"
-            raise SourceError(scan.path, evt.TREE, message)
+            raise SourceError(scan.path, readers[0].branches.tree, message)
         for number, (first, stop) in enumerate(ranges):
             checks = Checks(first, stop - first)
             raws = [reader.look(first, stop, columns, checks) for reader in readers]
@@ -115,7 +115,8 @@ class OfflineStream:
         return "\n".join(reader.place(entry) for reader in self.readers(path, file))
 
 
-def _unless_broken(table: Table, read: Callable[[], Columns], broken: list[Failure] | None) -> Columns:
+def unless_broken(table: Table, read: Callable[[], Columns], broken: list[Failure] | None) -> Columns:
+    """What is read of a static table; without rows, and with a failure more, if it is broken."""
     try:
         return read()
     except SourceError as error:
@@ -168,4 +169,4 @@ def _observation(reader: TreeReader, good: np.ndarray) -> Columns:
     start = int(first[0])
     raw = reader.look(start, start + 1, wanted, Checks(start, 1))
     events = reader.tables(raw, np.ones(1, dtype=bool), wanted)[TOP]
-    return observation(*(int(events[name][0]) for name in names))
+    return observation(*(int(events[name][0]) if name in events else -1 for name in names))

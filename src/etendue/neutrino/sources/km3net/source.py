@@ -26,7 +26,8 @@ class KM3NeTSource:
 
     Without a fragment it is the first with entries of: triggered events (``events``), reconstructed events
     (``offline``), their summaries (``dst``), time slices (``L0``, ``L1``, ``L2``, ``SN``, ``timeslices``),
-    summary slices (``summary``). A block is one entry of the stream's tree: an event or a slice.
+    summary slices (``summary``), orientations of modules (``compass``), acoustics (``acoustics``). A block
+    is one entry of the stream's tree: an event, a slice or a measurement.
     """
 
     name = "km3net"

@@ -32,6 +32,8 @@ STREAMS = {
     "SN": "timeslices:SNStream",
     "timeslices": "timeslices:TimesliceStream",
     "summary": "summaries:SummaryStream",
+    "compass": "calibrations:CompassStream",
+    "acoustics": "calibrations:AcousticsStream",
 }
 
 
