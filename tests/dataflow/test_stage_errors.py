@@ -99,7 +99,7 @@ def test_a_declaration_is_checked_when_the_stage_is_made(spec, message):
 
 
 def test_photo_electrons_are_a_unit():
-    for units in ("pe", "pe adu-1", "pe / ns", "m ns-1", "1e3 TeV"):
+    for units in ("pe", "pe2", "pe adu-1", "pe / ns", "m ns-1", "1e3 TeV"):
         et.stage(reads="events/time", writes={"events/x": ("event", "float32", units)})(lambda time: {})
 
 

@@ -20,13 +20,14 @@ from etendue.cluster.security import reach, read_credentials, temporary_security
 
 if TYPE_CHECKING:
     from distributed import Client
+    from distributed.deploy import Cluster
 
 #: Dashboards listen here, on a free port; Dask's own default is every interface of the machine.
 LOOPBACK = "127.0.0.1:0"
 
 
 def connect(
-    where: str | Path | Profile = "laptop",
+    where: str | Path | Profile | Cluster = "laptop",
     *,
     workers: int | None = None,
     memory_limit: str | float = "auto",
@@ -38,11 +39,13 @@ def connect(
 
     Parameters
     ----------
-    where : str, path or Profile
+    where : str, path, Profile or Cluster
         ``laptop`` (threads of this process, no socket), ``processes`` (a process a core on this
         machine, over TLS on loopback), ``slurm``, ``htcondor``, ``pbs`` (workers are jobs), ``mpi`` (ranks
         of this program under mpiexec), ``kubernetes`` (pods of the Dask operator), the name or the TOML
-        file of a site profile, or the address of a running scheduler, ``tls://host:port``.
+        file of a site profile, or the address of a running scheduler, ``tls://host:port``. A cluster that
+        was started already (Dask's ``LocalCluster``, ``SLURMCluster``, ...) is used as it is, and left
+        running when the client is closed.
     workers : int, optional
         Threads or processes; by default one a core. With jobs: cores in all.
     memory_limit : str or float
@@ -72,6 +75,8 @@ def connect(
     ...     client.submit(sum, [1, 2]).result()
     3
     """
+    if not isinstance(where, (str, Path, Profile)):
+        return _started(where)
     if where == "laptop":
         return _laptop(workers)
     if where == "processes":
@@ -96,6 +101,19 @@ def connect(
 
         return connect_ranks(profile, insecure)
     raise ClusterError(f"nothing is known of clusters of the kind {profile.kind!r}")
+
+
+def _started(cluster: Cluster) -> Client:
+    """Connect to a cluster that the caller has started, and ends."""
+    from distributed import Client
+    from distributed.deploy import Cluster
+
+    if not isinstance(cluster, Cluster):
+        raise ClusterError(
+            f"where is of the type {type(cluster).__name__}; expected a name, a profile, an address, or a "
+            "cluster of Dask's"
+        )
+    return Client(cluster, set_as_default=False)
 
 
 def _laptop(workers: int | None) -> Client:

@@ -18,7 +18,7 @@ _ALIKE = 0.85
 _UNITS = ("", "pe", "adu", "pe adu-1", "pe m2", "ns", "s", "m", "m2", "m ns-1", "deg", "rad", "GeV", "TeV")
 _UNITS += ("Hz", "GHz", "g cm-2")
 #: The unit that astropy does not know: photo-electrons.
-_PHOTO_ELECTRON = re.compile(r"\bpe\b")
+_PHOTO_ELECTRON = re.compile(r"(?<![A-Za-z])pe(?![A-Za-z])")
 
 
 def declared(reference: str, spec: Variable | tuple) -> Variable:

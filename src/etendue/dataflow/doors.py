@@ -34,6 +34,21 @@ def concatenate(schema: Schema, partitions: list[Mapping[str, Columns]]) -> dict
     return joined
 
 
+def first_rows(schema: Schema, tables: Mapping[str, Columns], n_rows: int) -> dict[str, Columns]:
+    """The first rows of the top table, with all that they own; other tables whole."""
+    cut = dict(tables)
+
+    def shorten(table: Table, stop: int) -> None:
+        columns = cut.get(table.name, {})
+        cut[table.name] = {name: column[:stop] for name, column in columns.items()}
+        for child in schema.children(table.name):
+            if child.name in cut and (counts := cut[table.name].get(f"n_{child.name}")) is not None:
+                shorten(child, int(counts.sum()))
+
+    shorten(schema.top, n_rows)
+    return cut
+
+
 def _no_rows(table: Table, name: str) -> np.ndarray:
     variable = table.variables[name]
     shape = (0, *(table.sizes[dim] for dim in variable.dims[1:]))

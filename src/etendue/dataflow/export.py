@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import CancelledError, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Executor, ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from queue import Full, Queue
 from threading import Event
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,22 +17,27 @@ from etendue.dataflow.progress import progress
 from etendue.dataflow.run import Done, run
 from etendue.schema import Columns
 
+if TYPE_CHECKING:
+    from distributed import Client
 
-def to_hdf5(plan: Plan, path: str | Path, *, identity: Sequence[str] | None = None) -> dict[str, int]:
+
+def to_hdf5(
+    plan: Plan, path: str | Path, *, identity: Sequence[str] | None = None, **where: Any
+) -> dict[str, int]:
     """Run a plan into an HDF5 file; see `etendue.dataflow.hdf5.write_hdf5`."""
     from etendue.dataflow.hdf5 import write_hdf5
 
-    with progress(plan) as advance, closing(_partitions(plan, advance)) as partitions:
+    with progress(plan) as advance, closing(_partitions(plan, advance, **where)) as partitions:
         return write_hdf5(path, plan.pipeline.written_schema, partitions, plan.static, identity)
 
 
 def to_zarr(
-    plan: Plan, path: str | Path, *, chunk_rows: int | None = None, consolidated: bool = True
+    plan: Plan, path: str | Path, *, chunk_rows: int | None = None, consolidated: bool = True, **where: Any
 ) -> dict[str, int]:
     """Run a plan into a folder of plain Zarr; see `etendue.dataflow.plain_zarr.write_zarr`."""
     from etendue.dataflow.plain_zarr import write_zarr
 
-    with progress(plan) as advance, closing(_partitions(plan, advance)) as partitions:
+    with progress(plan) as advance, closing(_partitions(plan, advance, **where)) as partitions:
         return write_zarr(
             path,
             plan.pipeline.written_schema,
@@ -44,11 +49,13 @@ def to_zarr(
         )
 
 
-def to_parquet(plan: Plan, path: str | Path, *, identity: Sequence[str] | None = None) -> dict[str, int]:
+def to_parquet(
+    plan: Plan, path: str | Path, *, identity: Sequence[str] | None = None, **where: Any
+) -> dict[str, int]:
     """Run a plan into a folder of Parquet files; see `etendue.dataflow.parquet.write_parquet`."""
     from etendue.dataflow.parquet import write_parquet
 
-    with progress(plan) as advance, closing(_partitions(plan, advance)) as partitions:
+    with progress(plan) as advance, closing(_partitions(plan, advance, **where)) as partitions:
         return write_parquet(
             path,
             plan.pipeline.written_schema,
@@ -68,11 +75,22 @@ FORMATS: dict[str, Callable[..., dict[str, int]]] = {
 }
 
 
-def _partitions(plan: Plan, advance: Callable[[Done], None]) -> Iterator[dict[str, Columns]]:
+def _partitions(
+    plan: Plan,
+    advance: Callable[[Done], None],
+    client: Client | None = None,
+    executor: Executor | None = None,
+) -> Iterator[dict[str, Columns]]:
     """The written tables of each partition, in order; few of them are in memory at a time.
 
     To be closed if not all are taken: until then the run waits.
     """
+    if client is not None or executor is not None:
+        n_workers = sum(client.nthreads().values()) if client is not None else plan.workers
+        for part in plan.in_order(2 * max(n_workers, 1)):
+            found = run(part, collect=True, client=client, executor=executor, progress=advance).tables
+            yield from (found[number] for number in sorted(found))
+        return
     handover = _Handover(int(plan.numbers.max(initial=-1)) + 1)
     with ThreadPoolExecutor(1) as driver, ThreadPoolExecutor(1) as worker:  # one worker keeps the order
         running = driver.submit(run, plan, writer=handover, executor=worker, progress=advance)

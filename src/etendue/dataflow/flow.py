@@ -230,12 +230,28 @@ class Flow:
         plan, tables = self.collect(**where)
         return to_xarray(plan.pipeline.schema, tables)
 
-    def preview(self, n_blocks: int = 10) -> xarray.DataTree:
-        """Run the pipeline on the first blocks (events, of a stream) of the first input only."""
-        from etendue.dataflow.doors import to_xarray
+    def preview(self, n: int = 10, **where: Any) -> xarray.DataTree:
+        """Run the pipeline on as much of the inputs as gives the first rows that survive it.
 
-        plan = self.plan().head(n_blocks)
-        return to_xarray(plan.pipeline.schema, _joined(plan, run(plan, collect=True)))
+        Parameters
+        ----------
+        n : int
+            Rows of the top table (events), with all that they own.
+        **where
+            ``client`` or ``executor``, as for `write`.
+        """
+        from etendue.dataflow.doors import concatenate, first_rows, to_xarray
+
+        plan = self.plan()
+        schema, top = plan.pipeline.written_schema, self.inputs.schema.top.name
+        parts: list[dict[str, Columns]] = []
+        for head in plan.heads(n):
+            found = run(head, collect=True, **where).tables
+            parts += [found[number] for number in sorted(found)]
+            if sum(len(next(iter(part[top].values()))) for part in parts if part.get(top)) >= n:
+                break
+        rows = first_rows(schema, concatenate(schema, parts), n)
+        return to_xarray(plan.pipeline.schema, {**rows, **plan.static})
 
     def to_pandas(self, table: str, **where: Any) -> pandas.DataFrame:
         """Run the pipeline and return the one-dimensional columns of one table; units are in ``attrs``."""
@@ -260,7 +276,9 @@ class Flow:
         plan, tables = self.collect(**where, needed=name)
         return plan.pipeline.schema[name], tables[name]
 
-    def to_hdf5(self, path: str | Path, *, identity: Sequence[str] | None = None) -> dict[str, int]:
+    def to_hdf5(
+        self, path: str | Path, *, identity: Sequence[str] | None = None, **where: Any
+    ) -> dict[str, int]:
         """Run the pipeline, partition by partition, into an HDF5 file for h5py and pandas.
 
         Parameters
@@ -269,6 +287,8 @@ class Flow:
             File to write; see `etendue.dataflow.hdf5` for how it is laid out.
         identity : sequence of str, optional
             Columns of the top table that every row repeats; by default its integers called ``..._id``.
+        **where
+            ``client`` or ``executor``, as for `write`.
 
         Returns
         -------
@@ -277,10 +297,10 @@ class Flow:
         """
         from etendue.dataflow.export import to_hdf5
 
-        return to_hdf5(self.plan(), path, identity=identity)
+        return to_hdf5(self.plan(), path, identity=identity, **where)
 
     def to_zarr(
-        self, path: str | Path, *, chunk_rows: int | None = None, consolidated: bool = True
+        self, path: str | Path, *, chunk_rows: int | None = None, consolidated: bool = True, **where: Any
     ) -> dict[str, int]:
         """Run the pipeline into plain Zarr with regular chunks, which xarray opens by itself.
 
@@ -292,6 +312,8 @@ class Flow:
             Rows of a chunk; by default as many as make some megabytes.
         consolidated : bool
             Whether to write consolidated metadata.
+        **where
+            ``client`` or ``executor``, as for `write`.
 
         Returns
         -------
@@ -300,9 +322,12 @@ class Flow:
         """
         from etendue.dataflow.export import to_zarr
 
-        return to_zarr(self.plan(), path, chunk_rows=chunk_rows, consolidated=consolidated)
+        options = {"chunk_rows": chunk_rows, "consolidated": consolidated}
+        return to_zarr(self.plan(), path, **options, **where)
 
-    def to_parquet(self, path: str | Path, *, identity: Sequence[str] | None = None) -> dict[str, int]:
+    def to_parquet(
+        self, path: str | Path, *, identity: Sequence[str] | None = None, **where: Any
+    ) -> dict[str, int]:
         """Run the pipeline into a directory with a Parquet file for each table.
 
         Parameters
@@ -311,6 +336,8 @@ class Flow:
             Directory to write; see `etendue.dataflow.parquet` for how rows are joined to events.
         identity : sequence of str, optional
             As of `to_hdf5`.
+        **where
+            ``client`` or ``executor``, as for `write`.
 
         Returns
         -------
@@ -319,9 +346,16 @@ class Flow:
         """
         from etendue.dataflow.export import to_parquet
 
-        return to_parquet(self.plan(), path, identity=identity)
+        return to_parquet(self.plan(), path, identity=identity, **where)
 
-    def histogram(self, *axes: Any, weight: str | None = None, where: str | None = None) -> hist.Hist:
+    def histogram(
+        self,
+        *axes: Any,
+        weight: str | None = None,
+        where: str | None = None,
+        client: Client | None = None,
+        executor: Executor | None = None,
+    ) -> hist.Hist:
         """Fill one histogram over all data.
 
         Parameters
@@ -332,10 +366,13 @@ class Flow:
             Column of weights.
         where : str, optional
             Boolean column of the entries to fill; ``~`` before it for the others.
+        client, executor
+            As for `write`.
         """
         from etendue.histogram import Request
 
-        return self.histograms({"": Request(axes, weight=weight, where=where)})[""]
+        request = Request(axes, weight=weight, where=where)
+        return self.histograms({"": request}, client=client, executor=executor)[""]
 
     def histograms(
         self,

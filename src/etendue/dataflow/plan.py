@@ -86,12 +86,40 @@ class Plan(Legible):
         spans = _spans(partitions, self.inputs.scans, self.workers)
         return replace(self, partitions=partitions, numbers=self.numbers[mask], spans=spans)
 
-    def head(self, n_blocks: int) -> Plan:
-        """The plan of the first blocks of the first partition."""
-        plan = self.only(np.arange(len(self.partitions)) == 0)
-        first = plan.partitions["first"]
-        plan.partitions["stop"] = np.minimum(plan.partitions["stop"], first + n_blocks)
-        return plan
+    def heads(self, n_blocks: int) -> Iterator[Plan]:
+        """The plan in parts that grow: first a few blocks, in the end some partitions at a time.
+
+        Who needs the first rows only stops when there are enough; who needs all does little more than once.
+        """
+        if not len(self.partitions):
+            return
+        (start, stop), size = self.partitions[["first", "stop"]][0].tolist(), max(n_blocks, 1)
+        while start < stop:
+            part = self.partitions[:1].copy()
+            part["first"], part["stop"] = start, min(start + size, stop)
+            yield self._of(part)
+            start, size = start + size, 2 * size
+        first, size = 1, 1
+        while first < len(self.partitions):
+            yield self._of(self.partitions[first : first + size])
+            first, size = first + size, min(2 * size, 16 * self.workers)
+
+    def _of(self, partitions: np.ndarray) -> Plan:
+        """The plan of other partitions, numbered from 0."""
+        spans = _spans(partitions, self.inputs.scans, self.workers)
+        return replace(self, partitions=partitions, numbers=np.arange(len(partitions)), spans=spans)
+
+    def in_order(self, n_spans: int) -> Iterator[Plan]:
+        """The plan in parts of so many spans."""
+        for first in range(0, len(self.spans), n_spans):
+            spans = self.spans[first : first + n_spans]
+            start, stop = int(spans["first"][0]), int(spans["stop"][-1])
+            moved = spans.copy()
+            moved["first"] -= start
+            moved["stop"] -= start
+            yield replace(
+                self, partitions=self.partitions[start:stop], numbers=self.numbers[start:stop], spans=moved
+            )
 
     @property
     def raw_bytes(self) -> int:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from etendue.dataflow.memory import give_back_memory, reuse_freed_memory
 from etendue.dataflow.outcome import Collector, Outcome
 from etendue.dataflow.outside import OutsideFile, files_of
-from etendue.dataflow.plan import Plan
+from etendue.dataflow.plan import Plan, PlanError
 from etendue.dataflow.task import Done, Task, Work, run_span
 from etendue.dataflow.window import on_cluster, on_pool
 
@@ -67,6 +67,7 @@ def run(
         If an input is broken and the plan's ``on_error`` is ``raise``. Tasks that wait are cancelled. In any
         case if a file that a stage brings does not stay what it was.
     """
+    _check_place(client, executor)
     start = perf_counter()
     reuse_freed_memory()  # before the threads of a pool get arenas of their own
     work = Work(
@@ -91,6 +92,18 @@ def run(
     give_back_memory()
     outcome.wall = perf_counter() - start
     return outcome
+
+
+def _check_place(client: object, executor: object) -> None:
+    """See that there is at most one place to run on, and that it is one."""
+    if client is not None and executor is not None:
+        raise PlanError("give a client or an executor, not both")
+    if client is not None and not hasattr(client, "submit"):
+        kind = type(client).__name__
+        raise PlanError(f"client is of the type {kind}; expected what et.connect(...) returns")
+    if executor is not None and (not hasattr(executor, "submit") or hasattr(executor, "nthreads")):
+        kind = type(executor).__name__
+        raise PlanError(f"executor is of the type {kind}; expected one of concurrent.futures")
 
 
 def _each(plan: Plan, work: Work, client: Client | None, executor: Executor | None) -> Iterator[Done]:
