@@ -18,8 +18,9 @@ def tree(toy, tmp_path):
     """Raw files in directories, with what lies around in directories of raw files."""
     for folder in ("night1", "night2/late", ".trash", "empty"):
         (tmp_path / folder).mkdir(parents=True)
-    for name in ("night1/b.raw", "night1/a.raw", "night2/late/c.raw", ".trash/old.raw", "night1/.a.raw.part"):
-        toy(name, "toy 3 1")
+    files = ("night1/b.raw", "night1/a.raw", "night2/late/c.raw", ".trash/old.raw", "night1/.a.raw.part")
+    for seed, name in enumerate(files):
+        toy(name, f"toy 3 {seed}")
     (tmp_path / "night1" / "run.log").write_text("all is well")
     return tmp_path
 

@@ -12,6 +12,8 @@ import etendue as et
 from etendue.dataflow.source import find_source, get_source
 from etendue.provenance import NoSuchEventError, lineage
 
+from ..packed_copies import packed_again
+
 MC_EVENT, ARRAY_EVENT = 2021, 2010
 
 
@@ -90,7 +92,7 @@ def test_the_way_does_not_depend_on_how_passes_were_cut(made, tmp_path, raw_byte
 
 def test_an_event_of_another_revision_is_followed_to_its_own_file(made, tmp_path):
     store = tmp_path / "s"
-    files = [made.files[0], str(shutil.copy(made.files[0], tmp_path / "second.simtel.zst"))]
+    files = [made.files[0], packed_again(made.files[0], tmp_path / "second.simtel.zst")]
     et.open(files[0]).write(store, "nights", quiet=True)
     et.open(*files).write(store, "nights", quiet=True)
     for run in (0, 1):
@@ -159,7 +161,8 @@ def test_three_passes_are_followed_through_their_revisions_to_the_files_of_a_dir
     store, nights = tmp_path / "s", tmp_path / "nights"
     nights.mkdir()
     for night in ("first", "second"):
-        file = Path(shutil.copy(made.files[0], nights / f"{night}.simtel.zst")).resolve()
+        made_of = shutil.copy if night == "first" else packed_again
+        file = Path(made_of(made.files[0], nights / f"{night}.simtel.zst")).resolve()
         et.open(nights).write(store, "raw", quiet=True)
         et.open(f"{store}@raw", partition_bytes=50_000).columns("events/*").write(store, "one", quiet=True)
         et.open(f"{store}@one").columns("events/*").write(store, "two", quiet=True)
@@ -177,7 +180,7 @@ def test_an_event_of_a_file_that_was_read_again_is_followed_to_what_it_is_now(ma
     store, file = tmp_path / "s", tmp_path / "a.simtel.zst"
     content = Path(made.files[0]).read_bytes()
     file.write_bytes(content[: len(content) * 2 // 3])
-    other = str(shutil.copy(made.files[0], tmp_path / "b.simtel.zst"))
+    other = packed_again(made.files[0], tmp_path / "b.simtel.zst")
     et.open(file, other, on_error="skip").write(store, "raw", quiet=True)
     assert len(et.load(store, "raw")["events"]["event_id"]) < 6
     file.write_bytes(content)

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import shutil
 import warnings
 from pathlib import Path
 
@@ -13,6 +12,8 @@ import etendue as et
 from etendue.dataflow.registry import parse_pipeline, pipeline_text, shipped_pipelines
 from etendue.provenance import activities, document, inputs
 from etendue.store.reader import PassReader
+
+from ..packed_copies import packed_again
 
 #: Attributes that a relation must have (PROV-JSON, section 3).
 FORMAL = {
@@ -179,7 +180,7 @@ def test_a_stage_that_is_in_no_package_is_known_by_the_checksum_of_its_file(made
 
 def test_revisions_count_on(made, tmp_path):
     first, store = made.files[0], tmp_path / "s"
-    second = shutil.copy(first, tmp_path / "second.simtel.zst")
+    second = packed_again(first, tmp_path / "second.simtel.zst")
     et.open(first).write(store, "nights", quiet=True)
     et.open(first, second).write(store, "nights", quiet=True)
     record = document(store, "nights")

@@ -21,7 +21,7 @@ from etendue.dataflow.known import (
     same_part,
     without_seen,
 )
-from etendue.dataflow.look import scan_each
+from etendue.dataflow.look import scan_distinct, scan_each
 from etendue.dataflow.partition import Failure
 from etendue.dataflow.plan import Plan, PlanError
 from etendue.dataflow.settle import settled
@@ -119,7 +119,7 @@ def addition(
     new = [path for path in named if path not in have and path not in unreadable]
     if not new:
         return None
-    found = scan_each(new, flow.on_error, [identity["look"]] * len(new), flow.companions)
+    found = scan_distinct(new, flow.on_error, identity["look"], flow.companions, known.inputs)
     scans = {
         path: without_seen(scan, grown.get(path))
         for path, scan in zip(new, found, strict=True)
@@ -229,7 +229,7 @@ def _failures_of_inputs(
     if not any(chunk.array.startswith("failures/") for chunk in damaged):
         return tuple(failure for failure in known.failures if failure.partition < 0)
     others = [path for path in expand(flow.paths) if path not in known.latest]
-    found = scan_each(others, flow.on_error, [False] * len(others), flow.companions)
+    found = scan_distinct(others, flow.on_error, False, flow.companions, known.inputs)
     unreadable = tuple(failure for failure in found if isinstance(failure, Failure))
     return unreadable + tuple(failure for scan in scans for failure in scan.failures)
 

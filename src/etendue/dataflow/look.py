@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from etendue.dataflow.companions import declared, refuse_unused
+from etendue.dataflow.copies import Entries, find_copies, refuse, same_pass
 from etendue.dataflow.inputs import expand
 from etendue.dataflow.memory import reuse_freed_memory
 from etendue.dataflow.partition import Failure
@@ -49,13 +50,49 @@ def scan_inputs(
     paths = expand(inputs)
     if not paths:
         raise PlanError("no input: name at least one file")
-    found = scan_each(paths, on_error, [look] * len(paths), companions)
+    found = scan_distinct(paths, on_error, look, companions)
     scans = [result for result in found if isinstance(result, Scan)]
     unreadable = tuple(result for result in found if isinstance(result, Failure))
     if not scans and earlier is None:
         raise PlanError(f"none of the inputs can be read: {'; '.join(map(str, unreadable))}")
     inputs = unify(scans, earlier)
     return replace(inputs, failures=unreadable + inputs.failures)
+
+
+def scan_distinct(
+    paths: Sequence[str],
+    on_error: OnError,
+    look: bool,
+    companions: Mapping[str, str] | None = None,
+    entries: Entries = (),
+) -> list[Scan | Failure]:
+    """Scan inputs as `scan_each`, of which none may hold the same as another.
+
+    Parameters
+    ----------
+    paths : sequence of str
+        The inputs.
+    on_error : {"raise", "skip"}
+        What to do about broken input; with ``skip``, the first of those that are the same is scanned.
+    look : bool
+        Whether to look only at the start of streams.
+    companions : mapping of str to str, optional
+        See `scan_each`.
+    entries : sequence of mapping, optional
+        Inputs that a pass has already, of which none may be the same either.
+
+    Raises
+    ------
+    SourceError
+        If two are the same, or one cannot be read, and ``on_error`` is ``raise``.
+    """
+    copies = find_copies(paths, entries)
+    told = {path: refuse(path, original, on_error) for path, original in copies.items()}
+    distinct = [path for path in paths if path not in told]
+    found = scan_each(distinct, on_error, [look] * len(distinct), companions)
+    told |= {path: refuse(path, original, on_error) for path, original in same_pass(distinct, found).items()}
+    scanned = dict(zip(distinct, found, strict=True))
+    return [told.get(path) or scanned[path] for path in paths]
 
 
 def scan_each(
