@@ -80,14 +80,23 @@ def nearest_neighbours(
                         slot -= 1
                     distance[slot], nearest[slot] = d, candidate
                 other += step
-        n_found = np.count_nonzero(distance < reach * distance[0])
-        found[pixel, :n_found] = np.sort(nearest[:n_found])
+        limit, n_found = reach * distance[0], 0
+        for candidate, d in zip(nearest, distance):  # noqa: B905  (Numba knows no strict)
+            if d < limit:
+                slot = n_found  # ascending
+                while slot > 0 and found[pixel, slot - 1] > candidate:
+                    found[pixel, slot] = found[pixel, slot - 1]
+                    slot -= 1
+                found[pixel, slot] = candidate
+                n_found += 1
         indptr[pixel + 1] = n_found
-    indptr = np.cumsum(indptr).astype(np.int32)
+    for pixel in range(n_pixels):
+        indptr[pixel + 1] += indptr[pixel]
     indices = np.empty(indptr[-1], dtype=np.int32)
     for pixel in range(n_pixels):
-        start, end = indptr[pixel], indptr[pixel + 1]
-        indices[start:end] = found[pixel, : end - start]
+        start = indptr[pixel]
+        for k in range(indptr[pixel + 1] - start):
+            indices[start + k] = found[pixel, k]
     return indptr, indices
 
 

@@ -90,7 +90,9 @@ def append(rows: np.ndarray, n_rows: int, row: tuple[float, ...]) -> tuple[np.nd
     """Put one more row into an array, which is made twice as long if all its rows are taken."""
     if n_rows == len(rows):
         longer = np.empty((2 * len(rows), rows.shape[1]))
-        longer[:n_rows] = rows
+        for i in range(n_rows):
+            for column in range(rows.shape[1]):
+                longer[i, column] = rows[i, column]
         rows = longer
     for column in range(rows.shape[1]):
         rows[n_rows, column] = row[column]

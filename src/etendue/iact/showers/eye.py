@@ -101,6 +101,6 @@ def room_for(pixels: np.ndarray, times: np.ndarray, n_used: int, n_new: int) -> 
         return pixels, times
     size = 2 * (n_used + n_new)
     more_pixels, more_times = np.empty(size, pixels.dtype), np.empty(size, times.dtype)
-    more_pixels[:n_used] = pixels[:n_used]
-    more_times[:n_used] = times[:n_used]
+    for i in range(n_used):
+        more_pixels[i], more_times[i] = pixels[i], times[i]
     return more_pixels, more_times

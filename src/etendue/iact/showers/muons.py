@@ -88,7 +88,7 @@ def add_muon(
     if impact > 1e-6:
         to_mirror /= impact
     else:  # through the very middle: any direction will do
-        to_mirror[:] = cross(axis, eye.axes[0])
+        to_mirror[0], to_mirror[1], to_mirror[2] = cross(axis, eye.axes[0])
     sideways = np.array(cross(axis, to_mirror))
     theta = np.sqrt(squared)
     radius = np.sqrt(eye.mirror_area / math.pi)

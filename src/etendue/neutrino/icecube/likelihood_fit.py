@@ -84,7 +84,9 @@ def centred(pulses: Pulses, rows: np.ndarray, charge: np.ndarray) -> tuple[np.nd
         row = rows[i]
         hits[i] = pulses.x[row], pulses.y[row], pulses.z[row], pulses.time[row], n_photons(charge[i])
         middle += hits[i, :4] / n
-    hits[:, :4] -= middle
+    for i in range(n):
+        for column in range(4):
+            hits[i, column] -= middle[column]
     return hits, middle
 
 

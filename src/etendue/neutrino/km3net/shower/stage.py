@@ -56,7 +56,8 @@ def vertices(
         vertex, cost = fit_vertex(hits)
         if not np.isfinite(cost):
             continue
-        results[event, :4] = vertex + origin
+        for column in range(4):
+            results[event, column] = vertex[column] + origin[column]
         results[event, 4], results[event, 5] = cost, len(first)
     return results
 

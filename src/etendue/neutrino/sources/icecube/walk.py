@@ -273,7 +273,8 @@ def walk(
                     words[(columns[program[step, 1]] >> 3) + n_rows[program[step, 2]] - 1] = n
                     if b >= 0:
                         into = columns[b] + n_rows[a] * c
-                        out[into : into + n * c] = data[at : at + n * c]
+                        for k in range(n * c):
+                            out[into + k] = data[at + k]
                     at += n * c
                     n_rows[a] += n
                     step += 1
@@ -372,7 +373,8 @@ def walk(
                     fault, found = 2, stop - at
                 break
         if fault:
-            n_rows[1:] = before[1:]
+            for k in range(1, n_rows.size):
+                n_rows[k] = before[k]
         for item in range(len(items)):
             level, column, first, last = items[item]
             into = columns[column] >> 3

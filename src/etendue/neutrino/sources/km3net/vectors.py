@@ -115,7 +115,8 @@ def inner_items(
         for k in range(row, row + n_inner[entry]):
             if keep[entry]:
                 size = counts[k] * item_size
-                items[written : written + size] = data[at + 4 : at + 4 + size]
+                for i in range(size):
+                    items[written + i] = data[at + 4 + i]
                 written += size
                 at += 4 + size
         row += n_inner[entry]
