@@ -78,8 +78,9 @@ def open(*paths: Any, **options: Any) -> Flow:
 
     Parameters
     ----------
-    *paths : str or path
-        Raw files, stores (``crab.etendue`` or ``crab.etendue@pass-1``), or simulations.
+    *paths : str, path, or lists of them
+        Raw files, directories, patterns, run lists, stores (``crab.etendue`` or ``crab.etendue@pass-1``), or
+        simulations. Relative paths are those of the working directory now; ``~`` is somebody's home.
     **options
         ``on_error`` (``"raise"`` or ``"skip"``), ``partition_bytes``, ``workers``, ``memory_limit``:
         see `Flow`. Anything else is a companion: a file that the inputs need beside them, under the name
@@ -94,12 +95,15 @@ def open(*paths: Any, **options: Any) -> Flow:
     ------
     CompanionError
         If no source knows a companion of that name, or there is no such file.
+    SourceError
+        If no path is given, or something that is none.
     """
     from etendue.dataflow.companions import split_options
     from etendue.dataflow.flow import Flow
+    from etendue.dataflow.inputs import named
 
     options, companions = split_options(options)
-    return Flow(tuple(str(path) for path in paths), companions=companions, **options)
+    return Flow(named(paths), companions=companions, **options)
 
 
 __getattr__, __dir__ = attach(__name__, _HOMES)

@@ -1,7 +1,11 @@
 """What people name as inputs, and what it stands for."""
 
 import contextlib
+import errno
+import gzip
 import os
+import re
+import struct
 from pathlib import Path
 
 import pytest
@@ -222,3 +226,90 @@ def test_any_text_is_resolved_or_refused(nested, parts):
             assert error.failure.place in ("directory", "pattern")  # noqa: PT017
         else:
             assert found == expand(found)
+
+
+def test_lists_homes_and_relative_paths_are_those_of_the_moment(tree, monkeypatch):
+    monkeypatch.chdir(tree / "night1")
+    monkeypatch.setenv("HOME", str(tree / "night2"))
+    a, b, c = (str(tree / name) for name in ("night1/a.raw", "night1/b.raw", "night2/late/c.raw"))
+    flow = et.open(["a.raw", Path("b.raw")], iter(("~/late/c.raw", "simulated://gamma?seed=1")))
+    monkeypatch.chdir(tree / "empty")
+    monkeypatch.setenv("HOME", "/nowhere")
+    assert flow.paths == (a, b, c, "simulated://gamma?seed=1")
+    assert et.open(*flow.paths[:3]).inputs.counted
+    assert et.open([[a], b], c).paths == (a, b, c)
+
+
+@pytest.mark.parametrize("given", [(), ([],), ((), [])])
+def test_no_input_is_told_at_once(given):
+    with pytest.raises(SourceError, match="no input: paths: name at least one file"):
+        et.open(*given)
+
+
+def test_what_is_no_path_is_told_at_once():
+    with pytest.raises(SourceError, match="None: paths: expected a path, or a list of paths, got NoneType"):
+        et.open("a.raw", [None])
+
+
+def test_a_link_to_itself_and_a_folder_that_cannot_be_listed_stop_nothing(
+    tree, tmp_path_factory, monkeypatch
+):
+    """They are told and set aside, whatever is done about broken files; all else is processed."""
+    (tree / "night1" / "loop.raw").symlink_to("loop.raw")
+    (tree / "sealed").mkdir()
+    really = os.scandir
+
+    def scandir(path="."):
+        if str(path).endswith("sealed"):  # who runs this may be root, who may list anything
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return really(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    loop, sealed = str(tree / "night1" / "loop.raw"), str(tree / "sealed")
+    for on_error in ("raise", "skip"):
+        store = tmp_path_factory.mktemp("stores") / "s.etendue"
+        summary = et.open(tree, on_error=on_error).write(store, "p")
+        assert summary.outcome.rows["events"].sum() == 9
+        failures = {failure.path: failure.message for failure in summary.outcome.failures}
+        assert failures.keys() == {loop, sealed}
+        assert "leads to itself" in failures[loop]
+        assert "cannot be listed (Permission denied)" in failures[sealed]
+
+
+BROKEN = {
+    "empty.raw": (b"", "it is empty (0 bytes)"),
+    "zeros.raw": (bytes(5000), "it begins with 4096 zeros"),
+    "packed.gz": (b"\x1f\x8b" + b"x" * 20, "the gzip data is corrupted"),
+    "nothing.gz": (gzip.compress(b""), "there is nothing in it"),
+    "cut.zst": (b"\x28\xb5", "it is cut short, in the mark that it begins with (2 bytes)"),
+    "cut.root": (
+        b"root" + struct.pack(">iii", 62400, 100, 5000) + bytes(100),
+        "a ROOT file that is cut short",
+    ),
+}
+
+
+def test_empty_and_broken_files_of_a_directory_are_failures_like_named_ones(tree, tmp_path):
+    """Files of other kinds, and logs that nobody wrote to, are left out."""
+    for name, (content, _) in BROKEN.items():
+        (tree / "night1" / name).write_bytes(content)
+    for name in ("stderr.log", "transfer.done"):
+        (tree / "night1" / name).touch()
+    (tree / "night1" / "other.h5").write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(100))
+    summary = et.open(tree, on_error="skip").write(tmp_path / "s.etendue", "p")
+    assert summary.outcome.rows["events"].sum() == 9
+    failures = {Path(failure.path).name: failure.message for failure in summary.outcome.failures}
+    assert failures.keys() == BROKEN.keys()
+    for name, (_, message) in BROKEN.items():
+        assert message in failures[name]
+        with pytest.raises(SourceError, match=re.escape(message)):
+            et.open(tree / "night1" / name).plan()
+    with pytest.raises(SourceError, match="night1"):
+        et.open(tree).write(tmp_path / "t.etendue", "p")
+
+
+def test_a_pipe_is_not_waited_for(tree):
+    os.mkfifo(tree / "night1" / "pipe.raw")
+    assert names(tree, tree / "night1") == ["night1/a.raw", "night1/b.raw"]
+    with pytest.raises(SourceError, match="neither a file nor a directory"):
+        et.open(tree / "night1" / "pipe.raw").plan()

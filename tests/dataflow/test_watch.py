@@ -12,6 +12,7 @@ import etendue as et
 from etendue.dataflow import source as source_module
 from etendue.dataflow.arrivals import Arrivals
 from etendue.dataflow.pipeline import Pipeline
+from etendue.dataflow.plan import PlanError
 from etendue.dataflow.source import Scan, SourceError
 from etendue.dataflow.watch import watch
 from etendue.schema import Table, Variable
@@ -179,11 +180,48 @@ def test_broken_files_wait_for_a_pass(alien, night, watching, tmp_path, caplog):
     assert "3 file(s) could not be read and are left out" in caplog.text
 
 
-def test_a_file_that_nobody_foresaw_stops_nothing(toy, night, watching, caplog):
+def test_a_file_that_nobody_foresaw_stops_nothing(toy, night, watching):
     toy("night/a.raw", "toy not a number")
     toy("night/b.raw", "toy 5 1")
-    assert [names(batch) for batch in watching()] == [["b.raw"]]
-    assert "a.raw: invalid literal for int()" in caplog.text
+    (batch,) = watching()
+    assert names(batch) == ["a.raw", "b.raw"]
+    (failure,) = batch.summary.outcome.failures
+    assert failure.path.endswith("a.raw")
+    assert "ValueError: invalid literal for int()" in failure.message
+
+
+@pytest.mark.parametrize("how", [{"until_idle": 0.2}, {"once": True, "until_idle": None}])
+def test_empty_files_links_in_circles_and_sealed_folders_are_failures(toy, night, watching, monkeypatch, how):
+    toy("night/a.raw", "toy 5 1")
+    toy("night/empty.raw", "")
+    toy("night/notes.txt", "clouds from midnight on")
+    (night / "loop.raw").symlink_to("loop.raw")
+    (night / "sealed").mkdir()
+    really = os.scandir
+
+    def scandir(path="."):
+        if str(path).endswith("sealed"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return really(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    batches = list(watching(**how))
+    assert sorted(name for batch in batches for name in names(batch)) == [
+        "a.raw", "empty.raw", "loop.raw", "sealed"
+    ]  # fmt: skip
+    failures = [failure for batch in batches for failure in batch.summary.outcome.failures]
+    assert {Path(f.path).name: f.message.partition(":")[0].partition(" (")[0] for f in failures} == {
+        "empty.raw": "it is empty",
+        "loop.raw": "a symbolic link that leads to itself",
+        "sealed": "what is in it cannot be listed",
+    }
+    assert list(watching(**how)) == []
+
+
+def test_nothing_but_broken_files_is_told_in_the_end(toy, night, watching):
+    toy("night/empty.raw", "")
+    with pytest.raises(PlanError, match=r"empty.raw: file: it is empty"):
+        list(watching())
 
 
 @pytest.fixture

@@ -13,15 +13,18 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
-from etendue.dataflow.inputs import accepted, files_below
+from etendue.dataflow.inputs import accepted, files_below, is_input
 
 log = logging.getLogger(__name__)
 
 #: Size in bytes and time of the last change in nanoseconds: a file with others is another one.
 Stamp = tuple[int, int]
 
-#: A file that settled and that no source reads is looked at again after so many seconds, and then reported.
+#: A file that settled and that no source reads is looked at again after so many seconds. Then it counts as it
+#: is: as broken, or as of another kind.
 PATIENCE = 60.0
+#: The stamp of what cannot be looked at.
+_NOTHING: Stamp = (0, 0)
 #: Seconds from one look at the files that were taken to the next: whether they changed since.
 REVIEW = 600.0
 
@@ -43,8 +46,10 @@ class _File:
 class Arrivals:
     """The files of a directory and below that are ready to be processed.
 
-    A file is ready when its size and time have not changed for a while and a source reads it. Clocks are
-    not compared: when a file changed is what this process saw, whatever the file server's clock says.
+    A file is ready when its size and time have not changed for a while and a source reads it; if none does
+    because it is empty or broken, after some more time, so that it is told like other broken files. Folders
+    and links that cannot be looked into are told in the same way. Clocks are not compared: when a file
+    changed is what this process saw, whatever the file server's clock says.
 
     Parameters
     ----------
@@ -58,7 +63,7 @@ class Arrivals:
     leave_out : iterable of str
         Real paths that are not looked at, with what is below them.
     patience : float
-        Seconds until a file that no source reads is reported.
+        Seconds until a file that no source reads counts as broken, or is reported if it is of another kind.
     """
 
     def __init__(
@@ -81,6 +86,7 @@ class Arrivals:
         self._leave_out = frozenset(leave_out)
         self._files: dict[str, _File] = {}
         self._poll = 0
+        self._is_listed = True
         self._review = -float("inf")
 
     def ready(self, now: float) -> dict[str, float]:
@@ -100,13 +106,22 @@ class Arrivals:
         self._poll += 1
         if review := now - self._review >= REVIEW:
             self._review = now
-        found = {}
-        for entry in files_below(self.directory, self._leave_out):
+        found: dict[str, float] = {}
+        unreachable: set[str] = set()
+        for entry in files_below(self.directory, self._leave_out, unreachable):
             file = self._files.get(entry.path)
             if file is not None and file.taken and not review:
                 file.poll = self._poll
-            elif self._matches(entry) and (file := self._look_at(entry, now)) and self._is_ready(file, now):
-                found[file.path] = file.since
+            elif self._matches(entry.path):
+                file = self._look_at(entry, now)
+                if file and self._is_ready(file, now):
+                    found[file.path] = file.since
+        for path in unreachable:
+            if path != self.directory and (os.path.isdir(path) or self._matches(path)):
+                file = self._note(path, _NOTHING, now)
+                if self._is_ready(file, now):
+                    found[file.path] = file.since
+        self._tell_whether_listed(self.directory not in unreachable)
         self._files = {path: file for path, file in self._files.items() if file.poll == self._poll}
         return dict(sorted(found.items()))
 
@@ -116,8 +131,13 @@ class Arrivals:
         for file in self._files.values():
             file.taken = file.taken or file.path in taken
 
-    def _matches(self, entry: os.DirEntry[str]) -> bool:
-        name = os.path.relpath(entry.path, self.directory) if "/" in self.pattern else entry.name
+    def _tell_whether_listed(self, is_listed: bool) -> None:
+        if self._is_listed and not is_listed:
+            log.warning("%s: cannot be listed; tried again at every look", self.directory)
+        self._is_listed = is_listed
+
+    def _matches(self, path: str) -> bool:
+        name = os.path.relpath(path, self.directory) if "/" in self.pattern else os.path.basename(path)
         return fnmatchcase(name, self.pattern)
 
     def _look_at(self, entry: os.DirEntry[str], now: float) -> _File | None:
@@ -126,17 +146,22 @@ class Arrivals:
             stat = entry.stat()
         except FileNotFoundError:
             return None
-        stamp = stat.st_size, stat.st_mtime_ns
-        file = self._files.get(entry.path)
+        except OSError:
+            return self._note(entry.path, _NOTHING, now)
+        return self._note(entry.path, (stat.st_size, stat.st_mtime_ns), now)
+
+    def _note(self, path: str, stamp: Stamp, now: float) -> _File:
+        """What is known of a path, after a look."""
+        file = self._files.get(path)
         if file is None or (file.stamp != stamp and not file.taken):
-            file = self._files[entry.path] = _File(stamp, now, self._poll)
+            file = self._files[path] = _File(stamp, now, self._poll)
             self.last_change = now
         elif file.stamp != stamp:
             file.stamp = stamp
             _tell_change(file.path)
         file.poll = self._poll
         if not file.path:
-            file.path = os.path.realpath(entry.path)
+            file.path = os.path.realpath(path)
         return file
 
     def _is_ready(self, file: _File, now: float) -> bool:
@@ -149,7 +174,8 @@ class Arrivals:
                 _tell_change(file.path)
             return False
         if not file.is_input and not file.given_up and (not file.looked_into or age >= self.patience):
-            file.looked_into, file.is_input = True, accepted(file.path)
+            file.looked_into = True
+            file.is_input = accepted(file.path) or (age >= self.patience and is_input(file.path))
             if not file.is_input and age >= self.patience:
                 file.given_up = True
                 log.warning("%s: no source reads it; it is left out unless it changes", file.path)

@@ -16,12 +16,14 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from etendue.dataflow.source import SourceError, find_source
+from etendue.dataflow.source import SourceError, UnknownKindError, file_stat, find_source
 
 log = logging.getLogger(__name__)
 
 #: Columns of a run list that may hold the inputs; the first that is there does.
 LIST_COLUMNS = ("path", "file")
+#: How files are called that may well be empty: logs, and marks that something is done.
+NO_INPUTS = (".log", ".txt", ".out", ".err", ".done", ".ok", ".lock", ".md5", ".sha256")
 #: How run lists are called.
 LIST_SUFFIXES = (".csv", ".parquet")
 
@@ -33,7 +35,8 @@ def expand(inputs: Iterable[str | Path]) -> list[str]:
     ----------
     inputs : iterable of path
         - A raw file, a store, or a part of one (``run.root#SN``, ``crab.etendue@2026.1``).
-        - A directory: every raw file in it and below. Hidden files are left out, and so are stores, as a
+        - A directory: every raw file in it and below, also those that turn out to be empty or broken, and
+          folders and links that cannot be looked into. Hidden files are left out, and so are stores, as a
           pass of these very files may be among them; name them, or use a pattern.
         - A pattern as of `glob`, in quotes: ``"data/**/*.simtel.zst"``, ``"runs/*.root#SN"``.
         - A run list, ``.csv`` or ``.parquet``, with a column ``path`` or ``file``. Relative paths are
@@ -54,6 +57,42 @@ def expand(inputs: Iterable[str | Path]) -> list[str]:
     return sorted({name for given in inputs for name in _resolve(str(given))})
 
 
+def named(paths: Iterable[Any]) -> tuple[str, ...]:
+    """Inputs as people give them to `etendue.open`, each with its absolute path as of now.
+
+    Parameters
+    ----------
+    paths : iterable
+        Paths, or lists of them. ``~`` stands for somebody's home.
+
+    Raises
+    ------
+    SourceError
+        If there is none, or one is no path.
+    """
+    found = tuple(_absolute(path) for given in paths for path in _flat(given))
+    if not found:
+        raise SourceError("no input", "paths", "name at least one file, directory, pattern or run list")
+    return found
+
+
+def _flat(given: Any) -> Iterator[Any]:
+    if isinstance(given, Iterable) and not isinstance(given, (str, bytes, os.PathLike)):
+        for inner in given:
+            yield from _flat(inner)
+    else:
+        yield given
+
+
+def _absolute(path: Any) -> str:
+    try:
+        text = os.fsdecode(path)
+    except TypeError:
+        message = f"expected a path, or a list of paths, got {type(path).__name__}"
+        raise SourceError(repr(path), "paths", message) from None
+    return text if "://" in text else os.path.join(os.getcwd(), os.path.expanduser(text))
+
+
 def accepted(path: str) -> bool:
     """Whether some source reads a path."""
     try:
@@ -63,13 +102,36 @@ def accepted(path: str) -> bool:
     return True
 
 
-def files_below(directory: str, leave_out: Container[str] = ()) -> Iterator[os.DirEntry[str]]:
+def is_input(path: str) -> bool:
+    """Whether a file in a directory counts as an input: a source reads it, or would if it were not broken.
+
+    Empty files count, but for logs and the marks that programs leave when they are done.
+    """
+    try:
+        find_source(path)
+    except UnknownKindError:
+        return False
+    except SourceError:
+        return not (path.lower().endswith(NO_INPUTS) and _is_empty(path))
+    return True
+
+
+def _is_empty(path: str) -> bool:
+    facts = file_stat(path)
+    return facts is not None and facts[0] == 0
+
+
+def files_below(
+    directory: str, leave_out: Container[str] = (), unreachable: set[str] | None = None
+) -> Iterator[os.DirEntry[str]]:
     """The files in a directory and below, in no order, that are not hidden.
 
     Directories that are an input by themselves (stores) are not entered, nor are those to ``leave_out``.
     Symbolic links are followed, but no directory is entered twice. What disappears meanwhile is left out.
+    Folders that cannot be listed and links that lead to themselves are added to ``unreachable``.
     """
     pending, entered = [directory], set()
+    unreachable = set() if unreachable is None else unreachable
     while pending:
         folder = pending.pop()
         try:
@@ -81,12 +143,25 @@ def files_below(directory: str, leave_out: Container[str] = ()) -> Iterator[os.D
                 for entry in entries:
                     if entry.name.startswith(".") or entry.path in leave_out:
                         continue
-                    if entry.is_file():
+                    kind = _kind(entry)
+                    if kind == "file":
                         yield entry
-                    elif entry.is_dir() and not accepted(entry.path):
+                    elif kind == "unknown":
+                        unreachable.add(entry.path)
+                    elif kind == "directory" and not accepted(entry.path):
                         pending.append(entry.path)
         except FileNotFoundError:
             continue
+        except OSError:
+            unreachable.add(folder)
+
+
+def _kind(entry: os.DirEntry[str]) -> str:
+    """What an entry of a directory is; ``unknown`` if even that cannot be found out."""
+    try:
+        return "file" if entry.is_file() else "directory" if entry.is_dir() else ""
+    except OSError:
+        return "unknown"
 
 
 def _resolve(given: str, *, listed: bool = False) -> list[str]:
@@ -139,14 +214,18 @@ def _names(path: str, part: str, *, listed: bool) -> list[str]:
 
 
 def _names_below(directory: str, part: str) -> list[str]:
-    paths = sorted(entry.path for entry in files_below(directory))
+    unreachable: set[str] = set()
+    paths = sorted(entry.path for entry in files_below(directory, unreachable=unreachable))
     with ThreadPoolExecutor() as pool:  # more threads than cores: on a network each look is a wait
-        found = list(pool.map(accepted, [path + part for path in paths]))
+        found = list(pool.map(is_input, [path + part for path in paths]))
     left = [path for path, is_read in zip(paths, found, strict=True) if not is_read]
     if left:
         examples = ", ".join(os.path.relpath(path, directory) for path in left[:3])
-        log.warning("%s: no source reads %d of the files, as %s; left out", directory, len(left), examples)
-    return [os.path.realpath(path) + part for path, is_read in zip(paths, found, strict=True) if is_read]
+        log.warning(
+            "%s: no source reads %d of the files, as %s; they are left out", directory, len(left), examples
+        )
+    names = [os.path.realpath(path) + part for path, is_read in zip(paths, found, strict=True) if is_read]
+    return names + sorted(map(os.path.abspath, unreachable))
 
 
 def _matches(pattern: str) -> list[str]:
@@ -168,7 +247,7 @@ def _names_in_list(path: str) -> list[str]:
         if not text:
             raise SourceError(path, place, "it names no input")
         try:
-            given = text if "://" in text else os.path.join(os.path.dirname(path), text)
+            given = text if "://" in text else os.path.join(os.path.dirname(path), os.path.expanduser(text))
             names += _resolve(given, listed=True)
         except SourceError as error:
             raise SourceError(path, place, str(error)) from None

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
+from etendue.dataflow import border
 from etendue.dataflow.companions import declared, refuse_unused
 from etendue.dataflow.copies import Entries, find_copies, refuse, same_pass
 from etendue.dataflow.inputs import expand
 from etendue.dataflow.memory import reuse_freed_memory
 from etendue.dataflow.partition import Failure
 from etendue.dataflow.plan import PlanError, cores
-from etendue.dataflow.source import OnError, Scan, SourceError, StreamSource, file_stat, find_source
+from etendue.dataflow.source import OnError, Scan, SourceError, UnreachableError, file_stat, find_source
 from etendue.dataflow.unify import Earlier, Inputs, unify
+
+log = logging.getLogger(__name__)
 
 
 def scan_inputs(
@@ -129,15 +133,16 @@ def scan_each(
         try:
             stat = file_stat(path)  # before, so that a change while it is scanned is noticed
             source = find_source(path)
-            streamed = look and isinstance(source, StreamSource)
             mine = {name: file for name, file in companions.items() if name in declared(source)}
             stats = {name: file_stat(file) for name, file in mine.items()}
-            more = {"companions": mine} if mine else {}
-            found = source.look(path, **more) if streamed else source.scan(path, on_error, **more)
+            found = border.scan(source, path, on_error, look=look, companions=mine)
             return replace(found, stat=stat, companions=mine, companion_stats=stats)
         except SourceError as error:
-            if on_error == "raise" or error.failure.path in companions.values():
+            is_file = not isinstance(error, UnreachableError)
+            if (on_error == "raise" and is_file) or error.failure.path in companions.values():
                 raise  # without a companion nothing can be trusted, which is not to be skipped
+            if not is_file:
+                log.warning("%s; set aside", error)
             return error.failure
 
     with ThreadPoolExecutor(min(len(paths), cores())) as pool:

@@ -7,7 +7,11 @@ zero and names its tables as it likes; `etendue.dataflow.unify` fits many scans 
 
 from __future__ import annotations
 
+import math
+import os
+import stat
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import EntryPoint
@@ -16,6 +20,7 @@ from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 
+from etendue.dataflow.kinds import Finding, find_out, is_special
 from etendue.dataflow.partition import Failure, Partition
 from etendue.dataflow.plugins import broken, entries, load, tell, usable
 from etendue.reprs import Legible, some_of
@@ -40,6 +45,56 @@ class SourceError(ValueError):
 
     def __str__(self) -> str:
         return str(self.failure)
+
+
+class UnknownKindError(SourceError):
+    """A file that seems to be whole, of a kind that no source knows."""
+
+
+class UnreachableError(SourceError):
+    """Something in a directory that cannot be looked into and is no file: a link in a circle, a folder.
+
+    It is told and set aside, whatever is done about broken files: what it would lead to is not known.
+    """
+
+
+@contextmanager
+def guarded(path: str, place: str) -> Iterator[None]:
+    """Have what a source does raise errors of ours only.
+
+    Memory that runs out is no fault of the input, and goes on as it is, unless no machine of this kind would
+    have as much as was asked for at once.
+
+    Raises
+    ------
+    SourceError
+        For whatever else was raised; names the file and the place.
+    """
+    try:
+        yield
+    except (SourceError, UnforeseenError):
+        raise
+    except MemoryError as error:
+        if not _is_absurd(error):
+            raise
+        raise SourceError(path, place, f"cannot be read: {error}") from error
+    except Exception as error:
+        raise SourceError(path, place, f"cannot be read: {told(error)}") from error
+
+
+def _is_absurd(error: MemoryError) -> bool:
+    """Whether NumPy was asked for an array greater than all the memory that there is."""
+    shape, dtype = getattr(error, "shape", None), getattr(error, "dtype", None)
+    if shape is None or dtype is None:
+        return False
+    there_is = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return math.prod(shape) * np.dtype(dtype).itemsize > there_is
+
+
+def told(error: Exception) -> str:
+    """An error in words: its message if that is written for people, else what kind of error it is, too."""
+    is_ours = type(error).__module__.startswith("etendue.")
+    return str(error) if is_ours else f"{type(error).__name__}: {error}".rstrip(": ")
 
 
 @dataclass(frozen=True, repr=False)
@@ -180,6 +235,18 @@ class Source(Protocol):
         ...
 
 
+@runtime_checkable
+class Explaining(Protocol):
+    """A source that can say more of files that it does not accept."""
+
+    def why_not(self, path: str) -> SourceError | None:
+        """What is wrong with a file of this source's kind, or near to it; None if it is of another kind.
+
+        `UnknownKindError` if the file is whole, any other `SourceError` if it is broken.
+        """
+        ...
+
+
 class Stream(Protocol):
     """The partitions of a stream, as they come.
 
@@ -267,45 +334,58 @@ def find_source(path: str) -> Source:
     Raises
     ------
     SourceError
-        If there is no such file, or none of the sources knows its kind.
+        If there is no such file, none of the sources knows its kind, or one failed to look at it.
     """
+    if "://" not in path and is_special(file_of(path)):  # to open a pipe is to wait for who writes to it
+        raise UnknownKindError(path, "file", "it is neither a file nor a directory; copy it into a file")
+    troubles = []
     for name, source in usable(_registered(), get_source):
-        if _accepts(name, source, path):
-            return source
-    if "://" not in path and not Path(file_of(path)).exists():
-        raise SourceError(path, "file", "there is no such file")
-    raise SourceError(
+        try:
+            with guarded(path, "first bytes"):
+                if source.accepts(path):
+                    return source
+        except SourceError as error:
+            troubles.append(error)
+            message = error.failure.message.removeprefix("cannot be read: ")
+            tell(f"source {name!r} cannot tell whether an input is its own: {message}")
+    raise troubles[0] if troubles else _why_not(path)
+
+
+def _why_not(path: str) -> SourceError:
+    """Why none of the sources accepts an input: an `UnknownKindError` if it is a whole file."""
+    finding = Finding("address", "an address", False) if "://" in path else find_out(file_of(path))
+    if finding.is_broken:
+        kind = SourceError if finding.is_file else UnreachableError
+        return kind(path, finding.place, finding.message)
+    for _, source in usable(_registered(), get_source) if file_stat(path) else ():
+        try:
+            with guarded(path, "file"):
+                error = source.why_not(path) if isinstance(source, Explaining) else None
+        except SourceError as failed:
+            error = failed
+        if error is not None:
+            return error
+    return UnknownKindError(
         path,
-        "first bytes",
-        f"not a kind of file that any source knows (there are {', '.join(sorted(_registered()))}); "
-        "check that it is raw data and complete, or install the package that reads it"
+        finding.place,
+        f"not a kind of file that any source knows (there are {', '.join(sorted(_registered()))}): it is "
+        f"{finding.message}; check that it is raw data and complete, or install the package that reads it"
         f"{broken(_registered(), get_source)}",
     )
 
 
-def _accepts(name: str, source: Source, path: str) -> bool:
-    """Whether a source takes an input; one that fails at it does not, which is told once."""
-    try:
-        return source.accepts(path)
-    except SourceError:
-        raise
-    except Exception as error:  # whatever the sources of others raise
-        tell(f"source {name!r} cannot tell whether an input is its own: {type(error).__name__}: {error}")
-        return False
-
-
 def file_of(path: str) -> str:
     """The file of an input, whose path may name a part of it: ``run.root#L1``."""
-    return path if Path(path).exists() else path.rpartition("#")[0] or path
+    return path if os.path.lexists(path) else path.rpartition("#")[0] or path
 
 
 def file_stat(path: str) -> tuple[int, int] | None:
     """Size and time of the last change (ns) of an input's file; None if it is not a file."""
-    file = Path(file_of(path))
-    if not file.is_file():
+    try:
+        facts = os.stat(file_of(path))
+    except OSError:
         return None
-    stat = file.stat()
-    return stat.st_size, stat.st_mtime_ns
+    return (facts.st_size, facts.st_mtime_ns) if stat.S_ISREG(facts.st_mode) else None
 
 
 def check_unchanged(scan: Scan) -> None:
@@ -317,8 +397,8 @@ def check_unchanged(scan: Scan) -> None:
         If it is gone, or has another size or time.
     """
     _check_file(scan.path, scan.stat)
-    for name, stat in scan.companion_stats.items():
-        _check_file(scan.companions[name], stat)
+    for name, facts in scan.companion_stats.items():
+        _check_file(scan.companions[name], facts)
 
 
 def _check_file(path: str, stat: tuple[int, int] | None) -> None:

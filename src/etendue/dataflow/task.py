@@ -8,11 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from time import thread_time
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from etendue.dataflow import border
 from etendue.dataflow.chain import Applied, CheckedPipeline
 from etendue.dataflow.memory import reuse_freed_memory
 from etendue.dataflow.outside import OutsideFile, check_files
@@ -26,6 +28,8 @@ from etendue.dataflow.source import (
     UnforeseenError,
     check_unchanged,
     get_source,
+    guarded,
+    told,
 )
 from etendue.dataflow.stage_error import StageError, error_at
 from etendue.dataflow.unify import Inputs, rename_path, renamed_partition
@@ -117,13 +121,12 @@ class _Span:
     def _read_on(self) -> bool:
         """Read from the first partition that is not done; whether that was the last time."""
         first = len(self.done.receipts)
-        source = self._open(first)
-        partitions = iter(source)
+        given, partitions = self._open(first)
         while True:
             clock = _Clock()
             try:
                 # Nobody but the chain holds the partition, so that raw samples go as soon as they were used.
-                found = [self._renamed(partition) for partition in _next(partitions)]
+                found = [self._renamed(partition) for partition in islice(partitions, 1)]
             except Exception as error:
                 if not self._forgiven(error):
                     raise
@@ -133,28 +136,30 @@ class _Span:
                 break
             self._take(found, clock)
         if not self.scan.counted:
-            self.done.sha256 = source.sha256
+            self.done.sha256 = given.sha256
             rename = self.work.inputs.renames[self.task.scan]
-            tallies = getattr(source, "tallies", {})
+            tallies = getattr(given, "tallies", {})
             self.done.tallies = {rename_path(name, rename): value for name, value in tallies.items()}
-            self.done.notes = tuple(getattr(source, "notes", ()))
+            self.done.notes = tuple(getattr(given, "notes", ()))
         elif len(self.done.receipts) < len(self.task.ranges):
             n, expected = len(self.done.receipts), len(self.task.ranges)
             raise SourceError(self.scan.path, f"after {n} partitions", f"expected {expected}: scan it anew")
         return True
 
-    def _open(self, first: int) -> Iterator[Partition] | Stream:
-        """The partitions of the span from one on, as they are read."""
+    def _open(self, first: int) -> tuple[Stream | None, Iterator[Partition]]:
+        """The stream, if it is one, and the partitions of the span from one on, as they are read."""
         scan, work = self.scan, self.work
         source, columns = get_source(scan.source), _source_columns(work, self.task.scan)
         if scan.counted:
-            return source.read(scan, self.task.ranges[first:], columns, work.on_error)
+            return None, border.read(source, scan, self.task.ranges[first:], columns, work.on_error)
         rename = work.inputs.renames[self.task.scan]
         weights = {
             name: row_bytes(work.inputs.schema, rename_path(name, rename), work.pipeline.read)
             for name in scan.rows
         }
-        return source.stream(scan, weights, work.partition_bytes, columns)
+        with guarded(scan.path, "its start"):
+            stream = source.stream(scan, weights, work.partition_bytes, columns)
+        return stream, border.partitions(stream, scan)
 
     def _renamed(self, partition: Partition) -> Partition:
         local = len(self.done.receipts)
@@ -228,7 +233,7 @@ class _Span:
     def _skip_unread(self, error: Exception) -> bool:
         """Set aside what could not be read; whether nothing of the span is left to read."""
         left = len(self.task.numbers) - len(self.done.receipts)
-        place, message = "", f"cannot be read: {_named(error)}"
+        place, message = "", f"does not fit the run: {told(error)}"
         if isinstance(error, SourceError):
             place, message = error.failure.place, error.failure.message
         self._set_aside(place, message, 1 if self.scan.splittable else left)
@@ -248,13 +253,6 @@ class _Span:
             self.done.receipts.append(Receipt(number, {}, {}, {}, {}, failures, blocks))
             if self.work.collect:
                 self.done.tables.append({})
-
-
-def _next(partitions: Iterator[Partition]) -> list[Partition]:
-    """The next partition, in a list; an empty one at the end."""
-    for partition in partitions:
-        return [partition]
-    return []
 
 
 def _named(error: Exception) -> str:

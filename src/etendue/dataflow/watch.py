@@ -134,6 +134,8 @@ def watch(
     ------
     SourceError
         If there is no such directory, or a file is broken and ``on_error`` is ``raise``.
+    PlanError
+        At the end, if files could not be read and there is no pass in which to say so.
     PassExistsError
         If the pass was made by another pipeline, or other versions.
     StoreLockedError
@@ -142,15 +144,15 @@ def watch(
     if not os.path.isdir(directory):
         raise SourceError(directory, "directory", "there is no such directory")
     target = _Target(pipeline, str(store), tag, on_error, client, options)
-    own = os.path.realpath(store)
+    own, patience = os.path.realpath(store), 0 if once else PATIENCE
     arrivals = Arrivals(
         str(directory),
         pattern=pattern,
         settle=settle,
         leave_out=(own, f"{own}.lock"),
-        patience=0 if once else PATIENCE,
+        patience=patience,
     )
-    resumed, told, last = False, "", monotonic()
+    resumed, told, last, ends = False, "", monotonic(), False
     for look in count():
         now = monotonic()
         try:
@@ -159,10 +161,10 @@ def watch(
                 resumed, arrivals.known = True, target.known()
                 now = monotonic()
             ready = {} if stop() else arrivals.ready(now)
-            if ready.keys() - target.deferred:
+            if ready.keys() - target.deferred.keys():
                 yield from target.process(ready)
-                arrivals.take(ready.keys() - target.deferred)
-                last = monotonic()
+                arrivals.take(ready.keys() - target.deferred.keys())
+                last, ends, arrivals.patience = monotonic(), False, patience
         except StoreLockedError as error:
             if once:
                 raise
@@ -171,9 +173,12 @@ def watch(
                 told = str(error)
                 log.warning("%s; files wait until then", told)
         idle = now - max(last, arrivals.last_change)  # the time that a look takes is no idleness
-        if (once and look > 0) or (until_idle is not None and idle >= max(until_idle, settle)):
+        if ends or (once and look > 0):
+            target.refuse_deferred()
             return
-        if not _pause(settle if once else every, stop):
+        if until_idle is not None and idle >= max(until_idle, settle):
+            ends, arrivals.patience = True, 0  # after a last look, which takes up what has been waited for
+        elif not _pause(settle if once else every, stop):
             return
 
 
@@ -187,7 +192,7 @@ def _pause(seconds: float, stop: Callable[[], bool]) -> bool:
 
 @dataclass(frozen=True)
 class _Target:
-    """The pass that files are added to; files that are ``deferred`` wait until there are others, too."""
+    """The pass that files are added to; those that are ``deferred``, with why, wait for others."""
 
     pipeline: Pipeline
     store: str
@@ -195,7 +200,7 @@ class _Target:
     on_error: OnError
     client: Client | None
     options: Mapping[str, Any]
-    deferred: set[str] = field(default_factory=set)
+    deferred: dict[str, str] = field(default_factory=dict)
 
     def known(self) -> dict[str, Stamp | None]:
         """The files that the pass has, with size and time in nanoseconds, or could not read."""
@@ -244,6 +249,17 @@ class _Target:
         discard(self.store, self.tag)
         return []
 
+    def refuse_deferred(self) -> None:
+        """See that no file is left that waits for others.
+
+        Raises
+        ------
+        PlanError
+            If one is.
+        """
+        if self.deferred:
+            raise PlanError(f"nothing else came; {'; '.join(dict.fromkeys(self.deferred.values()))}")
+
     def process(self, files: Mapping[str, float], *, fresh: bool = False) -> Iterator[Batch]:
         """Process files together or, if they cannot be, one by one; gives each batch that is published.
 
@@ -265,12 +281,13 @@ class _Target:
                 for path, since in files.items():
                     yield from self.process({path: since}, fresh=True)
             elif isinstance(error, PlanError):  # as of broken files, while there is no pass to enter them in
-                self.deferred.update(files)
+                self.deferred.update(dict.fromkeys(files, str(error)))
                 log.warning("%s; tried again with the next batch", error)
             else:
                 log.error("%s: %s; left out until the watch is started again", *files, error)
             return
-        self.deferred.difference_update(files)
+        for path in files:
+            self.deferred.pop(path, None)
         end = monotonic()
         if summary.plan.inputs.scans or summary.outcome.failures:  # else another process was faster
             yield Batch(tuple(files), summary, datetime.now(UTC), end - start, end - min(files.values()))

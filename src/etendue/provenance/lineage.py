@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
 
-from etendue.dataflow.source import RUN, Scan, SourceError, file_of, get_source
+from etendue.dataflow import border
+from etendue.dataflow.source import RUN, Scan, SourceError, file_of, get_source, guarded
 from etendue.kernel import offsets
 from etendue.provenance.checksum import sha256
 from etendue.provenance.reading import Input, activities, inputs
@@ -238,8 +239,9 @@ def _located(scan: Scan, step: Step) -> Step:
     if not isinstance(source, Locating):
         return step
     try:
-        return replace(step, offset=source.place(scan, step.blocks[0]))
-    except (SourceError, OSError) as error:
+        with guarded(scan.path, f"block {step.blocks[0]}"):
+            return replace(step, offset=source.place(scan, step.blocks[0]))
+    except SourceError as error:
         return replace(step, remark=f"where it lies cannot be told: {error}")
 
 
@@ -256,7 +258,7 @@ def _scan_unchanged(came_from: Input) -> Scan | str:
     except (KeyError, ImportError):
         return f"it cannot be read any more: no package that is installed has the source {came_from.source!r}"
     try:
-        scan = source.scan(came_from.path, "skip")
+        scan = border.scan(source, came_from.path, "skip")
         now = (scan.sha256 or sha256(file)) if is_file else ""
     except (SourceError, ImportError, OSError) as error:
         return f"it cannot be read any more: {error}"
@@ -296,7 +298,7 @@ def _find_in_raw(scan: Scan, wanted: Mapping[str, int], blocks: tuple[int, int])
     names = _identity(top)
     ranges = [(block, block + 1) for block in range(*blocks)]
     columns_read = frozenset(f"{top.name}/{name}" for name in names)
-    for partition in get_source(scan.source).read(scan, ranges, columns_read, "skip"):
+    for partition in border.read(get_source(scan.source), scan, ranges, columns_read, "skip"):
         columns = {n: a for n, a in partition.tables.get(top.name, {}).items() if n in names}
         for row in _rows(columns, wanted).tolist():
             yield _Match(ranges[partition.number][0], row, _values(columns, row))

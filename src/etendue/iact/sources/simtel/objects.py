@@ -67,7 +67,7 @@ def parse_header(data: np.ndarray, at: int, row: np.ndarray) -> int:
 
 @kernel
 def find_objects(
-    data: np.ndarray, at: int, ended: bool, every: bool, rows: np.ndarray
+    data: np.ndarray, at: int, ended: bool, every: bool, most: int, rows: np.ndarray
 ) -> tuple[int, int, int]:
     """Find the whole top-level objects in a buffer.
 
@@ -85,6 +85,8 @@ def find_objects(
         Whether the data ends with the buffer.
     every : bool
         Whether to keep all simulated events.
+    most : int
+        Greatest length of an object that is believed.
     rows : int64 array, shape (n, 8)
         Set to what `parse_header` gives, the position of the marker, and how many objects of other
         numbers the row stands for, one row an object.
@@ -112,7 +114,7 @@ def find_objects(
             return n, at, MORE
         stop = parse_header(data, at + 4, row)
         row[6], row[7] = at, 1
-        if row[5] - row[4] > MAX_LENGTH:
+        if row[5] - row[4] > most:
             return n, at, TOO_LONG
         if stop + 4 <= data.size:
             if _word(data, stop) != SYNC_WORD:

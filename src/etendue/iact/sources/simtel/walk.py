@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from etendue.dataflow.packed import Note, UnpackError, ignore, pieces
+from etendue.dataflow.packed import Note, UnpackError, ignore, most_bytes_in, pieces
 from etendue.iact.sources.simtel.objects import (
     BAD_END,
     BAD_SYNC,
@@ -76,6 +76,7 @@ class ObjectWalk:
 
     def __iter__(self) -> Iterator[Object | Damage]:
         self._pieces = pieces(self.path, self.note)
+        self._most = most_bytes_in(self.path, MAX_LENGTH)
         self._error: UnpackError | None = None
         self._ended = False
         self._buffer, self._at, self._offset = b"", 0, 0
@@ -83,7 +84,7 @@ class ObjectWalk:
         rows = np.empty((1024, 8), dtype=np.int64)
         lost = False
         while True:
-            n, self._at, reason = find_objects(self.data, self._at, self._ended, self.every, rows)
+            n, self._at, reason = find_objects(self.data, self._at, self._ended, self.every, self._most, rows)
             data, offset = self.data, self._offset
             for row in rows[:n].tolist():
                 yield _object(data, offset, row)
@@ -145,7 +146,7 @@ class ObjectWalk:
         """Header of the object so many bytes on, if a marker follows it; its own may be broken."""
         self._have(distance + 20)
         row = self._row(distance)
-        if row is None or row[5] - row[4] > MAX_LOOK:
+        if row is None or row[5] - row[4] > min(MAX_LOOK, self._most):
             return None
         self._have(row[5] - self._at + 4)
         row = self._row(distance)  # what is at hand may have moved
@@ -177,7 +178,7 @@ class ObjectWalk:
             left = len(self._buffer) - self._at
             message = f"expected {expected}, found the end after {left}: truncated, or the length is wrong"
         elif reason == TOO_LONG:
-            message = f"expected an object of at most {MAX_LENGTH} bytes, found one of {length}: corrupted"
+            message = f"expected an object of at most {self._most} bytes, found one of {length}: corrupted"
         elif reason == BAD_END:
             message = f"expected another object after {length} bytes, found other bytes: corrupted"
         elif found == SYNC_BIG_ENDIAN:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from etendue.dataflow.packed import UnpackError, packing_of
+from etendue.dataflow.packed import UnpackError, most_bytes_in, packing_of
 from etendue.neutrino.sources.icecube.frames import (
     BAD_CRC,
     BAD_VERSION,
@@ -23,6 +23,8 @@ from etendue.neutrino.sources.icecube.stream import MAGIC, pieces
 
 #: Unpacked bytes that are indexed at once.
 FILL = 32 << 20
+#: Bytes that are searched at once for the start of a frame.
+LOOK = 1 << 20
 WRONG_CHECKSUM = "expected the checksum (CRC-32C) of the frame's bytes, found another: corrupted"
 #: Places in a file that are tried as the start of a frame after damage, before giving up.
 MAX_TRIES = 1000
@@ -63,6 +65,7 @@ class FrameWalk:
         self._error: UnpackError | None = None
         self._damaged = False
         try:
+            self._most = most_bytes_in(self.path, MAX_FRAME)
             if packing_of(self.path) or not os.path.getsize(self.path):
                 self._pieces, self._ended = pieces(self.path), False
             else:
@@ -76,7 +79,7 @@ class FrameWalk:
 
     def _walk(self) -> Iterator[Frames | Damage]:
         while True:
-            *found, at, reason = find_frames(self._data, self._at)
+            *found, at, reason = find_frames(self._data, self._at, most=self._most)
             frames = self._frames(*found)
             if reason == NO_MAGIC and len(frames) and not frames.is_whole(len(frames) - 1):
                 # What does not start where this one ends may well be its wrong length.
@@ -114,7 +117,8 @@ class FrameWalk:
 
     def _fill(self, size: int) -> None:
         """Have the bytes from the next frame on at hand, and so many in all if there are."""
-        parts, n = [self._data[self._at :]], len(self._data) - self._at
+        parts, n = [self._data[self._at :].copy()], len(self._data) - self._at
+        self._data = parts[0]  # what was before it may go
         while n < max(FILL, size) and not self._ended:
             try:
                 parts.append(np.frombuffer(next(self._pieces), dtype=np.uint8))
@@ -142,7 +146,7 @@ class FrameWalk:
                 self._fill(FILL)
                 continue
             self._at = found
-            *one, _, reason = find_frames(self._data, found, 1)
+            *one, _, reason = find_frames(self._data, found, 1, self._most)
             if reason == MORE and not self._ended:
                 self._fill(2 * (len(self._data) - found))
                 continue
@@ -168,13 +172,13 @@ class FrameWalk:
             return f"expected a frame of version {VERSION}, found version {version}, which cannot be read"
         if reason == BAD_CRC:
             return f"{WRONG_CHECKSUM}, and there is no frame after it"
-        return f"expected a frame of at most {MAX_FRAME} bytes, found a longer one: corrupted"
+        return f"expected a frame of at most {self._most} bytes, found a longer one: corrupted"
 
 
 def _find(data: np.ndarray, at: int) -> int:
     """Where a frame may start, from ``at`` on; negative if there is no such place."""
-    for start in range(at, len(data), FILL):
-        found = data[start : start + FILL + len(MAGIC) - 1].tobytes().find(MAGIC)
+    for start in range(at, len(data), LOOK):
+        found = data[start : start + LOOK + len(MAGIC) - 1].tobytes().find(MAGIC)
         if found >= 0:
             return start + found
     return -1

@@ -349,9 +349,9 @@ _INVERTED = 0xFFFFFFFF
 
 
 def find_frames(
-    data: np.ndarray, at: int, n: int | None = None
+    data: np.ndarray, at: int, n: int | None = None, most: int | None = None
 ) -> tuple[np.ndarray, np.ndarray, list[str], int, int]:
-    """The whole frames from ``at`` on, at most ``n``.
+    """The whole frames from ``at`` on, at most ``n``, each of at most ``most`` bytes (and `MAX_FRAME`).
 
     Returns
     -------
@@ -362,6 +362,7 @@ def find_frames(
     at, reason : int
         Where the first frame starts that was not taken, and why it was not.
     """
+    limit = min(most or MAX_FRAME, MAX_FRAME)
     rows, most_names = n or 64 + (data.size - at) // 8192, MOST_NAMES
     while True:
         table = np.empty((rows, 5), dtype=np.int64)
@@ -369,7 +370,7 @@ def find_frames(
         names = np.empty((most_names, 2), dtype=np.int64)
         slots = np.full(2 * most_names, -1, dtype=np.int32)
         counts = np.zeros(3, dtype=np.int64)
-        end, reason = index_frames(data, at, MAX_FRAME, table, objects, names, slots, counts)
+        end, reason = index_frames(data, at, limit, table, objects, names, slots, counts)
         n_frames, n_objects, n_names = counts.tolist()
         if reason != FULL or n_frames == n:
             break

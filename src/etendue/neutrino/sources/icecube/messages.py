@@ -15,8 +15,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from etendue.dataflow.packed import most_bytes
 from etendue.neutrino.sources.icecube.frame_walk import Damage
-from etendue.neutrino.sources.icecube.frames import MAX_FRAME, Frames, find_frames
+from etendue.neutrino.sources.icecube.frames import Frames, find_frames
 from etendue.neutrino.sources.icecube.stream import MAGIC
 
 #: How a pair of a stream and packed data looks like in a text; zlib's first byte is an ``e`` in base64.
@@ -86,7 +87,7 @@ def _frame(packed: str, names: list[str]) -> Frames:
     """
     try:
         unpacker = zlib.decompressobj()
-        pickled = unpacker.decompress(base64.b64decode(packed, validate=True), MAX_FRAME)
+        pickled = unpacker.decompress(base64.b64decode(packed, validate=True), most_bytes(len(packed)))
     except (ValueError, zlib.error) as error:
         raise ValueError(f"expected base64 of zlib-packed data, which this is not ({error})") from None
     start = pickled.find(MAGIC)

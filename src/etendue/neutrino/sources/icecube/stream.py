@@ -8,17 +8,16 @@ from etendue.dataflow import packed
 
 #: What every frame starts with.
 MAGIC = b"[i3]"
-#: Packed bytes that are unpacked at once; few, since a file made to harm may unpack to very much.
+#: Packed bytes that are unpacked at once; few, as an error costs all that they unpack to.
 PACKED_PIECE = 4 << 10
 
 
 def is_i3(path: str) -> bool:
     """Whether a file, unpacked, starts with a frame."""
     try:
-        start = next(pieces(path), b"")
+        return packed.head(path).startswith(MAGIC)
     except (OSError, packed.UnpackError):
         return False
-    return start.startswith(MAGIC)
 
 
 def pieces(path: str) -> Iterator[bytes]:

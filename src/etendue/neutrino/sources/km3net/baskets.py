@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from etendue import kernel
+from etendue.dataflow.packed import most_bytes
 from etendue.dataflow.source import SourceError
 
 if TYPE_CHECKING:
@@ -202,6 +203,8 @@ class Branch:
                 f"expected a key of {len(raw)} bytes, found one that says {n_bytes}, of which {key_length} "
                 f"are header, with {border} of {length} bytes for the entries"
             )
+        if length > most_bytes(packed):
+            raise BasketError(f"{packed} bytes cannot unpack to the {length:,} that it claims")
         if packed == length:
             data = raw[key_length:]
         else:

@@ -6,24 +6,17 @@ which branch becomes which column of which table (`Layout`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from copy import copy
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
-from weakref import WeakKeyDictionary
 
 import numpy as np
 
 from etendue.dataflow.source import SourceError
 from etendue.neutrino.sources.km3net import vectors
-from etendue.neutrino.sources.km3net.baskets import Branch, Entries
+from etendue.neutrino.sources.km3net.baskets import Entries
+from etendue.neutrino.sources.km3net.branches import Branches
 from etendue.neutrino.sources.km3net.online import Checks
 from etendue.schema import Columns, Variable
-
-if TYPE_CHECKING:
-    from uproot import ReadOnlyDirectory
-    from uproot.behaviors.TBranch import TBranch
-    from uproot.reading import ReadOnlyFile
 
 #: The dtype of a text in `Column.disk`.
 TEXT = "text"
@@ -42,7 +35,7 @@ class Column:
     branches : tuple of str
         Branches, one unless ``combine`` is given.
     disk : tuple of str
-        Dtypes that the numbers may have in the file (big-endian), told apart by their size; or `TEXT`.
+        Dtypes that the numbers may have in the file (big-endian), which says which of them; or `TEXT`.
     combine : callable, optional
         Makes the column of the branches' arrays.
     """
@@ -88,83 +81,6 @@ class Part:
     def is_vector(self) -> bool:
         """Whether each parent row has a vector of values, so that they must be unpacked to be counted."""
         return bool(self.parent) and not self.count
-
-
-class Branches:
-    """The branches of a tree.
-
-    Parameters
-    ----------
-    path : str
-        The input, for errors.
-    file : ReadOnlyDirectory
-        The file.
-    tree : str
-        Name of the tree.
-
-    Raises
-    ------
-    SourceError
-        If the tree cannot be read, or says that it has more entries than the file has bytes.
-    """
-
-    def __init__(self, path: str, file: ReadOnlyDirectory, tree: str) -> None:
-        self.path, self.tree = path, tree
-        try:
-            found = file[tree]
-            self.n_entries = int(found.num_entries)
-            self.all: dict[str, TBranch] = dict(found.iteritems())
-            size = file.file.source.num_bytes
-        except Exception as error:
-            raise SourceError(
-                path, tree, f"the tree cannot be read ({type(error).__name__}: {error})"
-            ) from error
-        if not 0 <= self.n_entries <= size:
-            message = f"{self.n_entries} entries cannot be in a file of {size} bytes"
-            raise SourceError(path, tree, message)
-        self._open: dict[str, Branch] = {}
-
-    def by_leaf(self) -> Branches:
-        """The same with the last part of each branch's name only."""
-        same = copy(self)
-        same.all = {name.rpartition("/")[2]: branch for name, branch in self.all.items()}
-        same._open = {}
-        return same
-
-    def __contains__(self, name: str) -> bool:
-        return name in self.all
-
-    def bytes(self, name: str) -> int:
-        """About how many bytes the entries of a branch have together; unpacks nothing."""
-        return int(self.all[name].uncompressed_bytes)
-
-    def __getitem__(self, name: str) -> Branch:
-        """The bytes of a branch.
-
-        Raises
-        ------
-        SourceError
-            If its baskets are not those of as many entries as the tree has.
-        """
-        if name not in self._open:
-            branch = Branch(self.path, self.tree, self.all[name])
-            if branch.n_entries != self.n_entries:
-                message = f"expected {self.n_entries} entries as in the tree, found {branch.n_entries}"
-                raise SourceError(self.path, branch.place, message)
-            self._open[name] = branch
-        return self._open[name]
-
-
-#: Trees of open files: to understand one takes longer than to read a few columns of it.
-_TREES: WeakKeyDictionary[ReadOnlyFile, dict[str, Branches]] = WeakKeyDictionary()
-
-
-def branches_of(file: ReadOnlyDirectory, tree: str) -> Branches:
-    """The branches of a tree, understood once as long as the file is open."""
-    known = _TREES.setdefault(file.file, {})
-    if tree not in known:
-        known[tree] = Branches(file.file_path, file, tree)
-    return known[tree]
 
 
 @dataclass
@@ -231,7 +147,7 @@ class TreeReader:
         for part in self.parts:
             if part.is_vector:
                 column = part.columns[0]
-                most = self.branches.bytes(column.branches[0]) // max(column.item_size, 1)
+                most = self.branches.most_items(column.branches[0], column.item_size)
                 parents = rows.get(part.parent, np.ones(self.branches.n_entries, dtype=np.int64))
                 rows[part.table] = parents * most // max(int(parents.sum()), 1)
         return rows
@@ -253,9 +169,17 @@ class TreeReader:
                 entries = branch.entries(first, stop)
                 numbers, ok = entries.table(4)
                 counts = np.ascontiguousarray(numbers).view(">i4")[:, 0].astype(np.int64)
-                checks.add(entries, ok & (counts >= 0), branch.place, "a count of 4 bytes")
-                raw.counts[part.table] = np.where(ok, np.maximum(counts, 0), 0)
+                most = max(self._most_rows(part))
+                ok &= (counts >= 0) & (counts <= most)
+                checks.add(entries, ok, branch.place, f"a count of 4 bytes, of at most {most:,} rows")
+                raw.counts[part.table] = np.where(ok, counts, 0)
         return raw
+
+    def _most_rows(self, part: Part) -> Iterator[int]:
+        """How many rows the bytes of each branch of a table could be at most."""
+        for column in part.columns:
+            for name in column.branches:
+                yield self.branches.most_items(name, column.item_size)
 
     def look(self, first: int, stop: int, wanted: frozenset[str], checks: Checks) -> Raw:
         """Read the bytes of the wanted columns, and check that each entry is as long as it must be."""
@@ -285,7 +209,7 @@ class TreeReader:
         elif column.is_text:
             ok = sizes >= raw.inner_rows(part)
         else:
-            ok = sizes == raw.rows(part) * _disk(column, entries, raw.rows(part)).itemsize
+            ok = sizes == raw.rows(part) * self.branches.dtype(name, column.disk).itemsize
         checks.add(entries, ok, place, f"{column.disk[0]} values, as many as there are rows")
         owner = part.parent if part.is_vector else part.table
         if owner in raw.counts:
@@ -317,22 +241,15 @@ class TreeReader:
         else:
             arrays = []
             for name in column.branches:
-                entries = raw.entries[name]
-                dtype = _disk(column, entries, raw.rows(part))
-                arrays.append(_kept_bytes(entries, keep).view(dtype.base).reshape(-1, *dtype.shape))
+                dtype = self.branches.dtype(name, column.disk)
+                data = _kept_bytes(raw.entries[name], keep)
+                arrays.append(data.view(dtype.base).reshape(-1, *dtype.shape))
             found = column.combine(*arrays) if column.combine else arrays[0]
         return _narrow(self.branches, column, found)
 
 
 def _wanted(part: Part, wanted: frozenset[str]) -> tuple[Column, ...]:
     return tuple(c for c in part.columns if f"{part.table}/{c.variable.name}" in wanted)
-
-
-def _disk(column: Column, entries: Entries, n_rows: np.ndarray) -> np.dtype:
-    """The dtype in the file: of those that the column may have, the one whose size fits."""
-    dtypes = [np.dtype(disk) for disk in column.disk]
-    total = int(n_rows.sum())
-    return next((dtype for dtype in dtypes if len(entries.data) == total * dtype.itemsize), dtypes[0])
 
 
 def _kept_bytes(entries: Entries, keep: np.ndarray) -> np.ndarray:

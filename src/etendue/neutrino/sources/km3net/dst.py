@@ -17,14 +17,13 @@ import numpy as np
 from etendue.dataflow.partition import Failure
 from etendue.dataflow.source import SourceError
 from etendue.neutrino.sources.km3net import evt
+from etendue.neutrino.sources.km3net.branches import Branches, branches_of
 from etendue.neutrino.sources.km3net.columnar import (
     TEXT,
     TOP,
-    Branches,
     Column,
     Part,
     TreeReader,
-    branches_of,
 )
 from etendue.neutrino.sources.km3net.headers import HEADER, header_rows
 from etendue.neutrino.sources.km3net.offline import OfflineStream, Static, evt_entries, is_dst

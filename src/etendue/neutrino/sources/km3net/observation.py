@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from etendue.dataflow.source import SourceError
-from etendue.neutrino.sources.km3net.streams import has
+from etendue.neutrino.sources.km3net.streams import check_lengths, has
 from etendue.schema import Columns, Table, variables
 
 if TYPE_CHECKING:
@@ -58,7 +58,9 @@ def meta(path: str, file: ReadOnlyDirectory) -> Columns:
         If it cannot be read.
     """
     try:
-        texts = [(o.member("fName"), o.member("fTitle")) for o in _named(file)]
+        texts = [(o.member("fName"), o.member("fTitle")) for o in _named(path, file)]
+    except SourceError:
+        raise
     except Exception as error:
         raise SourceError(path, "META", f"cannot be read ({type(error).__name__}: {error})") from error
     names, text = zip(*texts, strict=True) if texts else ((), ())
@@ -69,9 +71,10 @@ def meta(path: str, file: ReadOnlyDirectory) -> Columns:
     }
 
 
-def _named(file: ReadOnlyDirectory):
+def _named(path: str, file: ReadOnlyDirectory):
     """The named strings of the folder META."""
     if not has(file, "META"):
         return []
     folder = file["META"]
+    check_lengths(path, folder)
     return [folder[key] for key, cls in folder.classnames().items() if cls == "TNamed"]

@@ -14,7 +14,8 @@ from etendue.dataflow.partition import Failure, Partition
 from etendue.dataflow.source import OnError, Scan, SourceError
 from etendue.neutrino.schema import DAQ_EVENTS
 from etendue.neutrino.sources.km3net import evt
-from etendue.neutrino.sources.km3net.columnar import TOP, TreeReader, branches_of
+from etendue.neutrino.sources.km3net.branches import branches_of
+from etendue.neutrino.sources.km3net.columnar import TOP, TreeReader
 from etendue.neutrino.sources.km3net.headers import HEADER, header
 from etendue.neutrino.sources.km3net.observation import META, OBSERVATION, meta, observation
 from etendue.neutrino.sources.km3net.online import Checks, failure

@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from etendue.dataflow.partition import Partition
-from etendue.dataflow.source import OnError, Scan, SourceError
+from etendue.dataflow.source import OnError, Scan, SourceError, UnknownKindError
 from etendue.neutrino.sources.km3net.streams import (
+    HEADER_BYTES,
     MAGIC,
     STREAMS,
     Stream,
+    cut_short,
     opened,
     split_path,
     stream,
@@ -19,6 +21,9 @@ from etendue.neutrino.sources.km3net.streams import (
 
 if TYPE_CHECKING:
     from uproot import ReadOnlyDirectory
+
+#: Objects of another ROOT file that are named.
+SHOWN = 8
 
 
 class KM3NeTSource:
@@ -37,14 +42,35 @@ class KM3NeTSource:
         file_path, _ = split_path(path)
         if not Path(file_path).is_file():
             return False
-        with open(file_path, "rb") as file:
-            if file.read(len(MAGIC)) != MAGIC:
-                return False
         try:
+            with open(file_path, "rb") as file:
+                if file.read(len(MAGIC)) != MAGIC:
+                    return False
             with opened(path) as file:
                 return any(_is_there(name, file) for name in STREAMS)
-        except SourceError:
+        except (OSError, SourceError):
             return False
+
+    def why_not(self, path: str) -> SourceError | None:
+        """Of a ROOT file: where it is cut short or broken, or what it holds instead of a stream."""
+        file_path, _ = split_path(path)
+        with open(file_path, "rb") as file:
+            start = file.read(HEADER_BYTES)
+        if not start.startswith(MAGIC):
+            return None
+        if error := cut_short(path, start, Path(file_path).stat().st_size):
+            return error
+        with opened(path) as file:
+            found = file.classnames(recursive=False, cycle=False)
+        names = list(found)
+        listed = ", ".join(f"{name} ({found[name]})" for name in names[:SHOWN]) or "nothing"
+        more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+        return UnknownKindError(
+            path,
+            "trees",
+            f"a ROOT file, but none that any source knows: it holds {listed}{more}, and none of the trees of "
+            f"KM3NeT's streams ({', '.join(STREAMS)})",
+        )
 
     def scan(self, path: str, on_error: OnError = "raise") -> Scan:
         """Count the rows of a stream; decodes no hit.

@@ -7,19 +7,25 @@ levels, summary slices, reconstructed events. Each is one stream, picked by ``fi
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from struct import Struct
+from typing import TYPE_CHECKING, Any, Protocol
 
+from etendue.dataflow.packed import most_bytes
 from etendue.dataflow.partition import Partition
-from etendue.dataflow.source import OnError, Scan, SourceError
+from etendue.dataflow.source import OnError, Scan, SourceError, guarded
 
 if TYPE_CHECKING:
     from uproot import ReadOnlyDirectory
+    from uproot.reading import ReadOnlyFile, ReadOnlyKey
 
 #: First bytes of a ROOT file.
 MAGIC = b"root"
+
+#: Bytes of its header, up to where it says that it ends; the version from which on it says so in 8 bytes.
+HEADER_BYTES, _LARGE = 20, 1_000_000
 
 #: Streams in the order in which one with entries is picked, and the class that reads each of them.
 STREAMS = {
@@ -35,6 +41,9 @@ STREAMS = {
     "compass": "calibrations:CompassStream",
     "acoustics": "calibrations:AcousticsStream",
 }
+
+#: What was found out of each open file. It holds on to the file, so that it is dropped when that is closed.
+_FOUND_OUT: dict[ReadOnlyFile, dict[str, Any]] = {}
 
 
 class Stream(Protocol):
@@ -103,9 +112,86 @@ def opened(path: str) -> Iterator[ReadOnlyDirectory]:
     except FileNotFoundError:
         raise SourceError(path, "file", "there is no such file") from None
     except Exception as error:
-        raise SourceError(path, "file header", f"not a ROOT file, or cut short ({error})") from error
+        raise _not_opened(path, file_path, error) from error
     with file:
-        yield file
+        try:
+            with guarded(path, "list of objects"):
+                check_lengths(path, file)
+                _check_classes(path, file)
+            yield file
+        finally:
+            _FOUND_OUT.pop(file.file, None)
+
+
+def cut_short(path: str, header: bytes, size: int) -> SourceError | None:
+    """What is wrong with a ROOT file that ends before its header says that it does.
+
+    Parameters
+    ----------
+    path : str
+        The input.
+    header : bytes
+        The first `HEADER_BYTES`: the mark, the version, where the first object is, where the file ends.
+    size : int
+        Bytes of the file.
+    """
+    if size < HEADER_BYTES:
+        return SourceError(path, "file header", f"a ROOT file that ends after {size} bytes; get it anew")
+    (version,) = Struct(">i").unpack_from(header, 4)
+    (end,) = Struct(">q" if version >= _LARGE else ">i").unpack_from(header, 12)
+    if size >= end:
+        return None
+    message = f"a ROOT file that is cut short: it says that it has {end:,} bytes, and has {size:,}"
+    return SourceError(path, "file header", f"{message}; get it anew")
+
+
+def check_lengths(path: str, folder: ReadOnlyDirectory) -> None:
+    """See that no object in a folder of a file claims an absurd length.
+
+    Raises
+    ------
+    SourceError
+        If one does: to unpack it would take that much memory.
+    """
+    for name in folder.keys(recursive=False):
+        with suppress(KeyError):  # of a name that uproot takes for a path; such an object is never read
+            _check_length(path, name, folder.key(name))
+
+
+def _check_length(path: str, name: str, key: ReadOnlyKey) -> None:
+    packed, length = int(key.data_compressed_bytes), int(key.fObjlen)
+    if not 0 <= length <= most_bytes(packed):
+        raise SourceError(path, name, f"{packed} bytes cannot unpack to the {length:,} that they claim")
+
+
+def _check_classes(path: str, file: ReadOnlyDirectory) -> None:
+    """The same for the descriptions of the classes of its objects, which every reading begins with."""
+    from uproot.reading import ReadOnlyKey
+    from uproot.source.cursor import Cursor
+
+    start = file.file.fSeekInfo
+    if start:
+        chunk = file.file.chunk(start, start + file.file.fNbytesInfo)
+        key = ReadOnlyKey(chunk, Cursor(start), {}, file.file, file, read_strings=True)
+        _check_length(path, "descriptions of classes", key)
+
+
+def _not_opened(path: str, file_path: str, error: Exception) -> SourceError:
+    """Why a file cannot be opened as a ROOT file."""
+    with open(file_path, "rb") as file:
+        header = file.read(HEADER_BYTES)
+    if not header.startswith(MAGIC):
+        return SourceError(
+            path, "file header", f"expected a ROOT file, found one that begins with {header[:8]!r}"
+        )
+    message = f"a ROOT file that is cut short, or broken ({error})"
+    cut = cut_short(path, header, Path(file_path).stat().st_size)
+    return cut or SourceError(path, "file header", message)
+
+
+def found_out(file: ReadOnlyDirectory) -> dict[str, Any]:
+    """What was found out of a file that `opened` has opened, by name: to be added to, until it is closed."""
+    return _FOUND_OUT.setdefault(file.file, {})
 
 
 def has(file: ReadOnlyDirectory, name: str) -> bool:
