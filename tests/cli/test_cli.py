@@ -111,7 +111,7 @@ def test_a_taken_pass_name_is_refused(store):
     assert "nothing new" in out
     _, err = call("run", "iact", *raw, "raw", cwd=store, code=1)
     assert "there is a pass 'raw' that was made, or begun, otherwise" in err
-    assert "pipeline.stage[0]: was not there, is {'use': 'iact.SelectEventType'" in err
+    assert "pipeline.stage[0] (iact.SelectEventType): was not there, is there" in err
 
 
 def test_skip_exits_with_three(store, shared):

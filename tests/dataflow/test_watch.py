@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 from time import monotonic, sleep
 
+import numpy as np
 import pytest
 import xarray as xr
 
@@ -20,6 +21,9 @@ from etendue.store import PassExistsError, unfinished
 from etendue.store.lock import StoreLock, StoreLockedError
 
 from .conftest import EVENTS, ToySource
+
+#: Of the file that is too much.
+Z_SEED = 99
 
 
 @pytest.fixture
@@ -227,17 +231,18 @@ def test_nothing_but_broken_files_is_told_in_the_end(toy, night, watching):
 @pytest.fixture
 def interrupted(toy, night, watching, tmp_path, monkeypatch):
     """Half of a batch: the last file was too much."""
-    read = ToySource.read
+    draw = np.random.default_rng
 
-    def exhausting(self, scan, *arguments):
-        if scan.path.endswith("z.raw"):
+    def exhausting(seed):
+        if seed == Z_SEED + 1:  # of what is read, not of what is scanned
             raise MemoryError
-        return read(self, scan, *arguments)
+        return draw(seed)
 
-    for name in ("0.raw", "1.raw", "2.raw", "3.raw", "4.raw", "z.raw"):
-        toy(f"night/{name}", "toy 10 1")
+    for n in range(5):
+        toy(f"night/{n}.raw", f"toy 10 {n}")
+    toy("night/z.raw", f"toy 10 {Z_SEED}")
     with monkeypatch.context() as patch:
-        patch.setattr(ToySource, "read", exhausting)
+        patch.setattr(np.random, "default_rng", exhausting)
         with pytest.raises(MemoryError):
             list(watching(workers=1))
     assert unfinished(str(tmp_path / "toy.etendue"), "nrt") is not None

@@ -233,5 +233,5 @@ def test_errors_say_what_is_wrong():
     del partition.conditions["readout/toycam"]
     with pytest.raises(SchemaError, match="no table 'readout/toycam'"):
         Integrate()(partition)
-    with pytest.raises(ValidationError, match="greater than or equal to 1"):
+    with pytest.raises(ValidationError, match="greater than 0"):
         Integrate(window=0)
