@@ -4,6 +4,12 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# The first example of a property may compile a kernel, which takes seconds on a busy machine.
+settings.register_profile("compiling", deadline=None)
+if "CI" not in os.environ:  # there hypothesis has a profile of its own, also without deadlines
+    settings.load_profile("compiling")
 
 
 @pytest.fixture(scope="session")

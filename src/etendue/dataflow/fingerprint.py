@@ -12,6 +12,7 @@ import hashlib
 import inspect
 import sys
 import textwrap
+import tokenize
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePath
@@ -231,7 +232,7 @@ def _text(function: FunctionType) -> str:
     """SHA-256 of the text of a function without its comments; ``-`` if it cannot be had."""
     try:
         tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
-    except (OSError, TypeError, SyntaxError, ValueError):
+    except (OSError, TypeError, SyntaxError, ValueError, tokenize.TokenError):
         return "-"
     return hashlib.sha256(ast.unparse(tree).encode()).hexdigest()
 

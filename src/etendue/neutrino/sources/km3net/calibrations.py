@@ -10,7 +10,8 @@ from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
 from etendue.dataflow.partition import Failure
-from etendue.neutrino.sources.km3net.columnar import TOP, Part, TreeReader, branches_of, declared
+from etendue.neutrino.sources.km3net.branches import branches_of
+from etendue.neutrino.sources.km3net.columnar import TOP, Part, TreeReader, declared
 from etendue.neutrino.sources.km3net.observation import META, meta
 from etendue.neutrino.sources.km3net.offline import OfflineStream, Static, unless_broken
 
