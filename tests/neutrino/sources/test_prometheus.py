@@ -81,6 +81,15 @@ def test_other_files_are_refused(path, tmp_path):
         PrometheusSource().scan(str(path))
 
 
+def test_files_that_awkward_wrote_are_read_where_awkward_is_there(path):
+    """Prometheus writes with Awkward, which puts types of its own around Arrow's once it is imported."""
+    ak = pytest.importorskip("awkward")
+    plain = et.open(path).compute()["hits"]["t"].values.tolist()
+    pq.write_table(ak.to_arrow_table(ak.from_parquet(path), extensionarray=True), path)
+    assert str(pq.read_table(path)["photons"].type).startswith("ak:")
+    assert et.open(path).compute()["hits"]["t"].values.tolist() == plain == [5.0, 7.0, 1.0]
+
+
 def test_a_real_file(shared):
     """Ten events in ARCA's geometry; against pyarrow's own reading."""
     path = shared / "data/icecube/graphnet/22980001_photons.parquet"

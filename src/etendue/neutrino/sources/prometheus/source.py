@@ -111,12 +111,17 @@ def _read(path: str) -> dict[str, Any]:
         raise SourceError(path, "columns", f"cannot be read: {error}") from None
     found = {}
     for name in (_TRUTH, _PHOTONS):
-        found[name] = table[name].combine_chunks()
+        found[name] = _plain(table[name].combine_chunks())
         if not pyarrow.types.is_struct(found[name].type):
             raise SourceError(path, f"column {name}", f"expected a record, got {found[name].type}")
         if found[name].null_count:
             raise SourceError(path, f"column {name}", f"{found[name].null_count} events have none")
     return found
+
+
+def _plain(array: Any) -> Any:
+    """An array as it is stored: in a process with Awkward, its own types stand around those of its files."""
+    return getattr(array, "storage", array)
 
 
 def _units(name: str) -> str:
@@ -135,9 +140,9 @@ def _tables(path: str, records: dict[str, Any], first: int) -> dict[str, Columns
     events: Columns = {"run": np.zeros(n, np.uint32), "event_id": np.arange(first, first + n)}
     tables: dict[str, Columns] = {"events": events, "hits": {}, "mc_tracks": {}}
     for record, table in ((_TRUTH, "mc_tracks"), (_PHOTONS, "hits")):
-        for field, values in zip(records[record].type, records[record].flatten(), strict=True):
-            place = f"{record}.{field.name}"
-            if not (pyarrow.types.is_list(field.type) or pyarrow.types.is_large_list(field.type)):
+        for field, stored in zip(records[record].type, records[record].flatten(), strict=True):
+            place, values = f"{record}.{field.name}", _plain(stored)
+            if not (pyarrow.types.is_list(values.type) or pyarrow.types.is_large_list(values.type)):
                 column = _numbers(path, place, values)
                 events[f"mc_{field.name}"] = _converted(field.name, column)
                 continue
@@ -157,7 +162,7 @@ def _tables(path: str, records: dict[str, Any], first: int) -> dict[str, Columns
 
 
 def _numbers(path: str, place: str, values: Any) -> np.ndarray:
-    column = values.to_numpy(zero_copy_only=False)
+    column = _plain(values).to_numpy(zero_copy_only=False)
     if column.dtype.kind not in "iufb":
         raise SourceError(path, place, f"expected numbers, got {values.type}")
     return column
