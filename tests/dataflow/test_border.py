@@ -106,7 +106,7 @@ def test_with_skip_what_could_not_be_read_is_lost_and_no_more(wild, tmp_path, wa
 
 def test_more_memory_than_there_is_was_claimed_by_the_file(wild, tmp_path, monkeypatch):
     monkeypatch.setattr(WildSource, "read", lambda *arguments: iter([np.empty(1 << 50, np.uint8)]))
-    good, bad = wild("a.toy", "toy 5 1 4"), wild("b.toy", "toy 5 1 4")
+    good, bad = wild("a.toy", "toy 5 1 4"), wild("b.toy", "toy 5 2 4")
     with pytest.raises(SourceError, match=r"a.toy: blocks 0 to 4: cannot be read: Unable to allocate"):
         et.open(good, bad).write(tmp_path / "s", "p")
 
