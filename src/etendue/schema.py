@@ -102,6 +102,9 @@ class Table(Legible):
         and hold from some row on; ``static`` is known from the scan and stored once.
     description : str
         One line for people.
+    key : tuple of str
+        Columns that together name a row: of the top table among all rows, the outermost (run) first; of
+        others among the rows of one owner. See `identifying`.
     """
 
     name: str
@@ -112,6 +115,45 @@ class Table(Legible):
     parent: str | None = None
     role: Role = "rows"
     description: str = ""
+    key: tuple[str, ...] = ()
+
+    @property
+    def identifying(self) -> list[str]:
+        """The columns that name a row, of those that there are: of the key that the table declares.
+
+        A table that declares none (of a pass that was written before keys were, or of a stage) has what is
+        guessed: its integers that are called ``..._id``, but not what is simulated (``true_...``); at the top
+        ``run`` before them and, where no ``event_id`` is among them, those called ``..._index`` and
+        ``..._counter``.
+        """
+        if self.key:
+            return [name for name in self.key if name in self.variables]
+        is_top = self.parent is None
+        ends = ("_id",) if not is_top or "event_id" in self.variables else ("_id", "_index", "_counter")
+        found = [
+            v.name
+            for v in self.variables.values()
+            if v.name.endswith(ends)
+            and not v.name.startswith("true_")
+            and v.dtype.startswith(("int", "uint"))
+            and len(v.dims) == 1
+        ]
+        return [name for name in ("run",) if is_top and found and name in self.variables] + found
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """What files say of the table: its description and its key."""
+        said = {"description": self.description, "key": list(self.key)}
+        return {name: value for name, value in said.items() if value}
+
+    @property
+    def numbering(self) -> str | None:
+        """The column that people mean by the number of a row: ``event_id``, or the last that names it."""
+        names = self.identifying
+        if "event_id" in names:
+            return "event_id"
+        numbers = names if self.key else [name for name in names if not name.endswith("_id")] or names
+        return next(reversed(numbers), None)
 
     def facts(self) -> dict[str, str]:
         """The table in a few lines, for people."""
@@ -119,6 +161,7 @@ class Table(Legible):
             "table": f"/{self.name}, one row a {self.dim}" + (f", of /{self.parent}" if self.parent else ""),
             "about": self.description,
             "sizes": ", ".join(f"{dim} {size}" for dim, size in self.sizes.items()),
+            "key": ", ".join(self.key),
             "columns": f"{len(self.variables)}: {some_of(self.variables)}",
         }
         return {key: value for key, value in facts.items() if value}
@@ -139,6 +182,7 @@ class Table(Legible):
             "dimension": self.dim,
             "sizes": dict(self.sizes),
             "parent": self.parent,
+            "key": list(self.key),
             "description": self.description,
             "columns": {v.name: v.to_json() for v in self.variables.values()},
         }

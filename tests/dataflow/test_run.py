@@ -231,8 +231,11 @@ def test_units_go_through_the_doors(toy):
     assert about
     frame = flow.to_pandas("hits")
     flat = set(frame.columns)
-    assert frame.attrs["units"] == {name: unit for name, unit in units.items() if name in flat}
-    assert frame.attrs["descriptions"] == {name: text for name, text in about.items() if name in flat}
+    for kind, expected in (("units", units), ("descriptions", about)):
+        of_hits = {name: text for name, text in frame.attrs[kind].items() if name in declared}
+        assert of_hits == {name: text for name, text in expected.items() if name in flat}
+    events = flow.compute()["events"]
+    np.testing.assert_array_equal(frame["event_id"], np.repeat(events["event_id"], events["n_hits"]))
     assert set(frame.attrs["left_out"]) == declared.keys() - flat
     table = flow.to_astropy("hits")
     for name, variable in declared.items():

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
+from etendue.cli.event import event_option, file_name, run_of
 from etendue.cli.output import json_option, print_json
 
 
@@ -34,6 +36,8 @@ def info(path: str, as_json: bool) -> None:
         sizes = ", ".join(f"{dim} {size}" for dim, size in table["sizes"].items())
         count = "" if table["rows"] is None else f"{table['rows']:,} rows"
         click.echo(f"\n/{name}  {count}  {sizes}\n  {table['description']}")
+        if table["key"]:
+            click.echo(f"  rows are named by {', '.join(table['key'])}")
         for column, about in table["columns"].items():
             dims = ", ".join(about["dimensions"])
             click.echo(f"    {column:<28} {about['dtype']:<8} ({dims}) {about['units']}")
@@ -41,7 +45,7 @@ def info(path: str, as_json: bool) -> None:
 
 @click.command()
 @click.argument("store")
-@click.option("--event", "event_id", type=int, required=True, help="event_id of the event to draw.")
+@event_option("Event to draw", required=True)
 @click.option(
     "--run",
     "run",
@@ -54,7 +58,7 @@ def info(path: str, as_json: bool) -> None:
 @click.option("--out", type=click.Path(path_type=Path), help="Picture to write.  [default: event-<N>.png]")
 def show(
     store: str,
-    event_id: int,
+    event: Any,
     run: int | None,
     tag: str | None,
     fits: str | None,
@@ -70,15 +74,15 @@ def show(
     \b
     etendue show crab.etendue --event 17 --out event.png
     etendue show crab.etendue --event 17 --run 202
+    etendue show crab.etendue --event obs_id=202,event_id=17
     etendue show ice.etendue --event 35405932 --fits MuonLlhFit,OnlineL2_SplineMPE
     """
     from etendue import load
-    from etendue.dataflow.runs import run_row
     from etendue.provenance.showing import show as draw
 
     wanted = None if fits is None else [name.strip() for name in fits.split(",") if name.strip()]
-    row = None if run is None else run_row(load(store, tag)["observation"], run)
-    figure = draw(store, event_id, tag=tag, run=row, fits=wanted, hits=hits)
-    out = out or Path(f"event-{event_id}.png")
+    row = None if run is None else run_of(load(store, tag), run)
+    figure = draw(store, event, tag=tag, run=row, fits=wanted, hits=hits)
+    out = out or Path(f"event-{file_name(event)}.png")
     figure.savefig(out, dpi=150)
     click.echo(str(out))

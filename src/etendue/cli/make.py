@@ -65,7 +65,7 @@ def demo(out: Path, showers: int) -> None:
 @click.option(
     "--identity",
     metavar="A,B",
-    help="HDF5, Parquet: columns of the events that every row repeats.  [default: all ..._id]",
+    help="HDF5, Parquet: columns of the events that every row repeats.  [default: their key]",
 )
 @click.option("--chunk-rows", type=click.IntRange(1), help="Zarr: rows of a chunk.  [default: 16 MiB]")
 @click.option("--not-consolidated", is_flag=True, help="Zarr: no copy of all metadata at the root.")

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from etendue.cli.event import event_option, run_of
+
 if TYPE_CHECKING:
     from etendue.provenance import Activity, Input, Step
 
@@ -20,7 +22,7 @@ _LISTED = 20
 @click.command()
 @click.argument("store")
 @click.option("--pass", "tag", help="Pass to ask about.  [default: the newest]")
-@click.option("--event", "event_id", type=int, help="event_id of an event to follow back to the raw file.")
+@event_option("Event to follow back to the raw file")
 @click.option(
     "--run",
     "run",
@@ -32,29 +34,29 @@ _LISTED = 20
     "--crate", type=click.Path(path_type=Path), help="Write an RO-Crate to this folder or .zip file."
 )
 def provenance(
-    store: str, tag: str | None, event_id: int | None, run: int | None, as_json: bool, crate: Path | None
+    store: str, tag: str | None, event: Any, run: int | None, as_json: bool, crate: Path | None
 ) -> None:
     r"""Say what made a pass, or where an event of it came from.
 
     \b
     etendue provenance crab.etendue --pass 2026.1
     etendue provenance crab.etendue --pass 2026.1 --event 17
+    etendue provenance muons.etendue --event run=3,luminosityBlock=7,event=12
     etendue provenance crab.etendue --pass 2026.1 --json > record.json
     etendue provenance crab.etendue --pass 2026.1 --crate crab-crate.zip
     """
     from etendue import load
     from etendue import provenance as prov
-    from etendue.dataflow.runs import run_row
 
-    if event_id is not None and crate is not None:
+    if event is not None and crate is not None:
         raise click.UsageError("--event and --crate do not go together: a crate describes a whole pass")
-    if run is not None and event_id is None:
+    if run is not None and event is None:
         raise click.UsageError("--run says of which run an event is: give --event as well")
     if crate is not None:
         click.echo(str(prov.write_crate(store, tag, crate)))
-    elif event_id is not None:
-        row = None if run is None else run_row(load(store, tag)["observation"], run)
-        steps = prov.lineage(store, tag, event_id, row)
+    elif event is not None:
+        row = None if run is None else run_of(load(store, tag), run)
+        steps = prov.lineage(store, tag, event, row)
         click.echo(json.dumps([asdict(s) for s in steps], indent=2) if as_json else "\n".join(_told(steps)))
     else:
         record = prov.document(store, tag)

@@ -87,8 +87,7 @@ def to_xarray(schema: Schema, tables: Mapping[str, Columns]) -> xarray.DataTree:
             column: (table.variables[column].dims, array, attributes(table.variables[column]))
             for column, array in columns.items()
         }
-        about = {"description": table.description} if table.description else {}
-        nodes[f"/{name}"] = xr.Dataset(data, attrs=about)
+        nodes[f"/{name}"] = xr.Dataset(data, attrs=table.about)
     return RunTree.from_dict(nodes)
 
 

@@ -254,7 +254,10 @@ class Flow:
         return to_xarray(plan.pipeline.schema, {**rows, **plan.static})
 
     def to_pandas(self, table: str, **where: Any) -> pandas.DataFrame:
-        """Run the pipeline and return the one-dimensional columns of one table; units are in ``attrs``."""
+        """Run the pipeline and return the one-dimensional columns of one table; units are in ``attrs``.
+
+        Rows that belong to others have the key of the row of the top table that they belong to as well.
+        """
         from etendue.dataflow.doors import to_pandas
 
         return to_pandas(*self._table(table, where))
@@ -273,8 +276,10 @@ class Flow:
         return to_awkward(plan.pipeline.schema, tables, table)
 
     def _table(self, name: str, where: Mapping[str, Any]) -> tuple[Table, Columns]:
+        from etendue.dataflow.owned import with_key
+
         plan, tables = self.collect(**where, needed=name)
-        return plan.pipeline.schema[name], tables[name]
+        return with_key(plan.pipeline.schema, tables, name)
 
     def to_hdf5(
         self, path: str | Path, *, identity: Sequence[str] | None = None, **where: Any
@@ -286,7 +291,7 @@ class Flow:
         path : path
             File to write; see `etendue.dataflow.hdf5` for how it is laid out.
         identity : sequence of str, optional
-            Columns of the top table that every row repeats; by default its integers called ``..._id``.
+            Columns of the top table that every row repeats; by default its key.
         **where
             ``client`` or ``executor``, as for `write`.
 

@@ -20,12 +20,14 @@ import numpy as np
 
 from etendue.dataflow.draft import draft, refuse_outside
 from etendue.dataflow.owned import Ownership, length
-from etendue.schema import Columns, Schema, Table
+from etendue.schema import Columns, Schema, SchemaError, Table
 
 if TYPE_CHECKING:
     import h5py
 
 INDEX = "__I3Index__"
+#: What it says of each owner: whether it has rows, and where they begin and end.
+_BOUNDS = ("exists", "start", "stop")
 
 #: How datasets are packed.
 _PACKED: dict[str, Any] = {"compression": "gzip", "compression_opts": 1, "shuffle": True}
@@ -51,7 +53,7 @@ def write_hdf5(
     schema, partitions, static
         See `etendue.dataflow.plain_zarr.write_zarr`.
     identity : sequence of str, optional
-        Columns of the top table that every row repeats; by default its integers called ``..._id``.
+        Columns of the top table that every row repeats; by default its key.
 
     Returns
     -------
@@ -151,6 +153,8 @@ class _Writer:
 
     def __init__(self, file: h5py.File, output: _Output, schema: Schema, identity: Sequence[str] | None):
         self.file, self.output, self.ownership = file, output, Ownership(schema, identity)
+        if clash := set(self.ownership.identity) & set(_BOUNDS):
+            raise SchemaError(f"{min(clash)!r} cannot be repeated: {INDEX} has its own column of that name")
 
     def append(self, tables: Mapping[str, Columns]) -> None:
         """Append one partition."""
@@ -159,7 +163,8 @@ class _Writer:
                 self.put(rows.table, rows.columns, rows.identity)
             for child, bounds in rows.bounds.items():
                 start, stop = bounds[:-1], bounds[1:]
-                index = {**rows.owner, "exists": stop > start, "start": start, "stop": stop}
+                bounds_of = dict(zip(_BOUNDS, (stop > start, start, stop), strict=True))
+                index = {**rows.owner, **bounds_of}
                 self._write(f"{INDEX}/{child}", index, "which rows belong to each row of the owner")
 
     def put(self, table: Table, columns: Columns, identity: Columns) -> None:

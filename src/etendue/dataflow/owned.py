@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 
 from etendue.kernel import offsets, owners
-from etendue.schema import Columns, Schema, Table
+from etendue.schema import Columns, Schema, SchemaError, Table
 
 
 @dataclass(frozen=True)
@@ -22,8 +23,8 @@ class OwnedRows:
     columns : dict of str to array
         Their columns.
     identity : dict of str to array
-        ``<dim>`` of the top table, the number of the row there that they belong to; its identifying
-        columns in that row; and ``vector_index``, their place among the rows of their owner. Of the
+        ``<dim>`` of the top table, the number of the row there that they belong to; the columns of its
+        key in that row; and ``vector_index``, their place among the rows of their owner. Of the
         top table only the number.
     bounds : dict of str to int64 array
         Of each table that these rows own: where their rows begin and end in it, shape (n + 1,).
@@ -46,13 +47,22 @@ class Ownership:
     schema : Schema
         Declarations of the tables.
     identity : sequence of str, optional
-        Columns of the top table that every row repeats; by default its integers called ``..._id``.
+        Columns of the top table that every row repeats; by default its key (`Table.identifying`).
+
+    Raises
+    ------
+    SchemaError
+        If there is no such column, or a column has a name that is needed to say whose rows are whose.
     """
 
     def __init__(self, schema: Schema, identity: Sequence[str] | None = None) -> None:
         self.schema = schema
         self.rows = dict.fromkeys(schema, 0)
-        self.identity = tuple(identifying(schema.top) if identity is None else identity)
+        for name in identity or ():
+            schema.variable(f"{schema.top.name}/{name}")
+        self.identity = tuple(schema.top.identifying if identity is None else identity)
+        for table in schema.values():
+            _refuse_clashes(schema, table)
 
     def append(self, tables: Mapping[str, Columns]) -> Iterator[OwnedRows]:
         """The rows of one partition: of the top table, of all below it, and those that nobody owns."""
@@ -83,18 +93,72 @@ class Ownership:
         for name, count in counts.items():
             owner = owners(count)
             theirs = {column: array[owner] for column, array in known.items()}
+            _refuse_others(self.schema.top, theirs, name, tables.get(name, {}))
             place = np.arange(len(owner)) - offsets(count)[owner]
             yield from self._owned(self.schema[name], tables, {**theirs, "vector_index": place}, theirs)
 
 
-def identifying(table: Table) -> list[str]:
-    """The integer columns of a table that are called ``..._id``."""
-    columns = table.variables.values()
-    return [
-        v.name
-        for v in columns
-        if v.name.endswith("_id") and v.dtype != "str" and np.issubdtype(v.dtype, np.integer)
-    ]
+def with_key(schema: Schema, tables: Mapping[str, Columns], name: str) -> tuple[Table, Columns]:
+    """A table whose rows tell whose they are: with the key of the row of the top table that owns each.
+
+    Parameters
+    ----------
+    schema : Schema
+        Declarations of the tables.
+    tables : mapping of str to dict of str to array
+        Their columns, all rows.
+    name : str
+        Which table.
+
+    Raises
+    ------
+    SchemaError
+        If it has another column with the name of one of the key.
+    """
+    table, columns = schema[name], tables[name]
+    chain = [table]
+    while chain[-1].parent is not None:
+        chain.append(schema[chain[-1].parent])
+    top = chain[-1]
+    if any(f"n_{child.name}" not in tables.get(of.name, {}) for child, of in pairwise(chain)):
+        return table, columns
+    key = {column: tables[top.name][column] for column in top.identifying if column in tables[top.name]}
+    for of, child in pairwise(reversed(chain)):
+        owner = owners(tables[of.name][f"n_{child.name}"])
+        key = {column: array[owner] for column, array in key.items()}
+    _refuse_others(top, key, name, columns)
+    declared = {**{column: top.variables[column] for column in key}, **table.variables}
+    return replace(table, variables=declared), {**key, **columns}
+
+
+def _refuse_clashes(schema: Schema, table: Table) -> None:
+    """Refuse columns that have the name of what rows are given beside their own columns."""
+    if table.role != "rows":
+        return
+    added = {schema.top.dim: f"the number of the row of /{schema.top.name}"}
+    if table.parent is not None:
+        added["vector_index"] = "the place among the rows of an owner"
+    children = schema.children(table.name)
+    added |= {f"first_{child.name}": f"where the rows of /{child.name} begin" for child in children}
+    if clash := next((name for name in added if name in table.variables), None):
+        raise SchemaError(
+            f"column {table.name}/{clash} cannot be exported: {clash!r} is what {added[clash]} is called "
+            f"there, and would take its place; leave it out (--columns), or have its source or stage give "
+            f"it, or the dimension {schema.top.dim!r}, another name"
+        )
+
+
+def _refuse_others(top: Table, theirs: Columns, name: str, columns: Columns) -> None:
+    """Refuse columns that have the name of one that every row repeats, but are something else."""
+    for column in theirs.keys() & columns.keys():
+        is_float = theirs[column].dtype.kind == columns[column].dtype.kind == "f"
+        if not np.array_equal(theirs[column], columns[column], equal_nan=is_float):
+            others = ", ".join(other for other in theirs if other not in (column, top.dim)) or "..."
+            raise SchemaError(
+                f"column {name}/{column} cannot be exported: each row of /{name} repeats {top.name}/{column} "
+                f"of its owner, and has something else under that name; repeat others "
+                f"(identity, --identity {others}), or leave it out (--columns)"
+            )
 
 
 def length(columns: Columns) -> int:

@@ -103,7 +103,7 @@ class _Rows:
         self.chunk_rows = chunk_rows or max(1, min(CHUNK_ROWS, CHUNK_BYTES // max(widest, 1)))
         self.rows = self._n_waiting = 0
         self._waiting: list[Columns] = []
-        about = {"description": table.description} if table.description else {}
+        about = table.about
         group = root.require_group(table.name)
         group.update_attributes(about)
         dims = {f"n_{child.name}": child.dim for child in schema.children(table.name)}

@@ -238,7 +238,8 @@ def _join(known: Table | None, table: Table, path: str) -> Table:
             f"{path}: table {table.name!r} declares {differing} otherwise than the inputs before it; "
             "write them into passes of their own"
         )
-    return known.with_variables(table.variables.values())
+    # A pass of before declares no key.
+    return replace(known.with_variables(table.variables.values()), key=known.key or table.key)
 
 
 def _concatenate(name: str, parts: list[Columns]) -> Columns:

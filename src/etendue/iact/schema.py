@@ -42,6 +42,7 @@ EVENTS = Table(
     name="events",
     dim="event",
     description="one row a triggered array event",
+    key=("run", "obs_id", "event_id"),
     variables=variables(
         "event",
         run=("uint32", "", "row of /observation: the run that the event is of"),
@@ -145,6 +146,7 @@ def camera_table(label: str, *, n_gains: int, n_samples: int, n_pixels: int) -> 
         parent=EVENTS.name,
         sizes={"gain": n_gains, "sample": n_samples, "pixel": n_pixels},
         description="one row a camera readout",
+        key=("tel_id",),
         variables=variables(
             "readout",
             run=("uint32", "", "row of /observation: the run that the readout is of"),

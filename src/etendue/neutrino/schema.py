@@ -50,6 +50,7 @@ DAQ_EVENTS = Table(
     name="events",
     dim="event",
     description="one row a triggered event",
+    key=("run", "det_id", "run_id", "frame_index", "trigger_counter"),
     variables=variables(
         "event",
         run=("uint32", "", "row of /observation: the input that the event is of"),
@@ -68,6 +69,7 @@ EVENT_HITS = Table(
     dim="hit",
     parent="events",
     description="one row a hit in the window of an event (snapshot)",
+    key=("dom_id", "channel_id", "tdc"),
     variables=variables(
         "hit",
         **RAW_HIT,
@@ -80,6 +82,7 @@ TRIGGERED_HITS = Table(
     dim="triggered_hit",
     parent="events",
     description="one row a hit that is part of a trigger, as the data filter wrote it",
+    key=("dom_id", "channel_id", "tdc"),
     variables=variables(
         "triggered_hit",
         **RAW_HIT,
@@ -91,6 +94,7 @@ TIMESLICES = Table(
     name="timeslices",
     dim="timeslice",
     description="one row a time slice (or summary slice) of 100 ms",
+    key=("run", "det_id", "run_id", "frame_index"),
     variables=variables(
         "timeslice",
         run=("uint32", "", "row of /observation: the input that the slice is of"),
@@ -113,6 +117,7 @@ SLICE_FRAMES = Table(
     dim="frame",
     parent="timeslices",
     description="one row a module in a time slice",
+    key=("dom_id",),
     variables=variables("frame", **FRAME_STATUS),
 )
 
@@ -121,6 +126,7 @@ SLICE_HITS = Table(
     dim="hit",
     parent="frames",
     description="one row a hit of a time slice; its module is the frame's",
+    key=("channel_id", "tdc"),
     variables=variables("hit", **{name: spec for name, spec in RAW_HIT.items() if name != "dom_id"}),
 )
 
@@ -130,6 +136,7 @@ SUMMARY_FRAMES = Table(
     parent="timeslices",
     sizes={"pmt": N_PMTS},
     description="one row a module in a summary slice",
+    key=("dom_id",),
     variables=variables(
         "frame",
         **FRAME_STATUS,
@@ -221,6 +228,7 @@ def pulse_table(key: str) -> Table:
         kind=PULSES,
         parent="events",
         description="one row a pulse, modules in the order of (string, om, pmt), pulses in the file's order",
+        key=("string", "om", "pmt"),
         variables=variables(
             f"{key}_pulse",
             string=("int16", "", "string number; IceTop's stations are 1 to 81, too"),

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from pydantic import ValidationError
 
+from etendue.dataflow.event import Event
 from etendue.dataflow.partition import SELECTED, Partition
 from etendue.dataflow.pipeline import Pipeline
 from etendue.dataflow.registry import ConfigError, find_stage
@@ -44,7 +45,7 @@ class Again:
 def read_again(
     store: str | Path,
     tag: str | None,
-    event_id: int,
+    event: Event,
     run: int | None,
     wanted: Callable[[Schema], Iterable[str]],
 ) -> Again | None:
@@ -55,7 +56,7 @@ def read_again(
 
     Parameters
     ----------
-    store, tag, event_id, run
+    store, tag, event, run
         As of `etendue.provenance.lineage`.
     wanted : callable
         From the tables, with all columns that the stages make, to the ``table/column`` names to read.
@@ -72,12 +73,12 @@ def read_again(
     NotAgainError
         If the raw file is gone or has changed.
     """
-    steps = lineage(store, tag, event_id, run)
+    steps = lineage(store, tag, event, run)
     if sum(step.depth == 0 for step in steps) > 1:
-        raise NoSuchEventError(f"several events have the number {event_id}; say of which run")
+        raise NoSuchEventError(f"several events have the number {event}; say of which run")
     *passes, raw = steps
     if raw.snapshot or raw.remark or raw.row is None:
-        raise NotAgainError(f"event {event_id} cannot be read again from {raw.place}: {raw.remark}")
+        raise NotAgainError(f"event {event} cannot be read again from {raw.place}: {raw.remark}")
     made_by = [_activity(store, step) for step in reversed(passes)]
     source = get_source(raw.source)
     beside = _companions(made_by[0])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
@@ -10,17 +10,16 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 import numpy as np
 
 from etendue.dataflow import border
+from etendue.dataflow.event import Event, NoSuchEventError, integers, numbering, wanted_of
 from etendue.dataflow.source import RUN, Scan, SourceError, file_of, get_source, guarded
 from etendue.kernel import offsets
 from etendue.provenance.checksum import sha256
 from etendue.provenance.reading import Input, activities, inputs
-from etendue.schema import Columns, SchemaError, Table
+from etendue.schema import Columns, Table
 
 if TYPE_CHECKING:
     from etendue.store.reader import PassReader
 
-#: Columns that number events; the first that a top table has is meant by ``event_id``.
-NUMBERS = ("event_id", "trigger_counter", "id", "frame_index")
 #: Partitions that are searched at once.
 _BATCH = 256
 
@@ -38,10 +37,6 @@ class Locating(Protocol):
             If the file has no such block.
         """
         ...
-
-
-class NoSuchEventError(ValueError):
-    """An event that a pass does not hold."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +93,7 @@ class Step:
     identity: Mapping[str, int] = field(default_factory=dict)
 
 
-def lineage(store: str | Path, tag: str | None, event_id: int, run: int | None = None) -> list[Step]:
+def lineage(store: str | Path, tag: str | None, event: Event, run: int | None = None) -> list[Step]:
     """Follow an event of a pass back to the raw file.
 
     Parameters
@@ -107,8 +102,9 @@ def lineage(store: str | Path, tag: str | None, event_id: int, run: int | None =
         The store.
     tag : str or None
         Name of the pass, or a snapshot's id; None for the newest one.
-    event_id : int
-        Number of the event, by the first of `NUMBERS` that the pass has.
+    event : int, sequence of int, or mapping of str to int
+        Which event: its number (`etendue.schema.Table.numbering`), its last numbers in the order of the key
+        of its table, or numbers by column.
     run : int, optional
         Its run, as the pass numbers them.
 
@@ -127,13 +123,15 @@ def lineage(store: str | Path, tag: str | None, event_id: int, run: int | None =
     from etendue.store.reader import PassReader
 
     reader = PassReader.open(str(store), tag)
-    number = _number_column(reader.schema.top)
-    wanted = {number: event_id} | ({} if run is None else {RUN: run})
-    matches = list(_find_in_pass(reader, wanted, (0, reader.n_partitions)))
+    wanted = wanted_of(reader.schema.top, event) | ({} if run is None else {RUN: run})
+    matches = list(_find_in_pass(reader, wanted, (0, reader.n_partitions), tuple(wanted)))
     if not matches:
+        numbers = {name: number for name, number in wanted.items() if run is None or name != RUN}
         of_run = "" if run is None else f" of run {run}"
-        raise NoSuchEventError(f"{reader.place} has no event with {number} {event_id}{of_run}")
-    search = _Search(number)
+        raise NoSuchEventError(
+            f"{reader.place} has no event with {', '.join(f'{n} {v}' for n, v in numbers.items())}{of_run}"
+        )
+    search = _Search(numbering(reader.schema.top, wanted), tuple(wanted))
     return [step for match in matches for step in search.of_pass(reader, match, 0)]
 
 
@@ -155,6 +153,7 @@ class _Search:
     """The way back, step by step; a raw file is looked at once."""
 
     number: str
+    asked: tuple[str, ...]
     scans: dict[str, Scan | str] = field(default_factory=dict)
 
     def of_pass(self, reader: PassReader, match: _Match, depth: int) -> Iterator[Step]:
@@ -202,7 +201,7 @@ class _Search:
         if earlier is None:
             yield replace(before, remark="the pass is gone: its store or its snapshot is not there any more")
             return
-        matches = list(_find_in_pass(earlier, identity, before.blocks))
+        matches = list(_find_in_pass(earlier, identity, before.blocks, self.asked))
         if not matches:
             yield replace(before, remark="the pass does not tell this event by its number")
         for match in matches:
@@ -217,7 +216,7 @@ class _Search:
             yield replace(before, remark=scan)
             return
         try:
-            matches = list(_find_in_raw(scan, identity, before.blocks))
+            matches = list(_find_in_raw(scan, identity, before.blocks, self.asked))
         except (SourceError, OSError) as error:
             yield replace(before, remark=f"it cannot be read any more: {error}")
             return
@@ -278,10 +277,12 @@ def _open_snapshot(here: str, came_from: Input) -> PassReader | None:
     return None
 
 
-def _find_in_pass(reader: PassReader, wanted: Mapping[str, int], blocks: tuple[int, int]) -> Iterator[_Match]:
+def _find_in_pass(
+    reader: PassReader, wanted: Mapping[str, int], blocks: tuple[int, int], asked: Sequence[str]
+) -> Iterator[_Match]:
     """Rows of the top table of a pass, of some partitions, that have the wanted numbers."""
     top = reader.schema.top
-    names = _identity(top)
+    names = _identity(top, asked)
     all_rows = reader.rows[top.name]
     for first in range(*blocks, _BATCH):
         numbers = range(first, min(first + _BATCH, blocks[1]))
@@ -292,10 +293,12 @@ def _find_in_pass(reader: PassReader, wanted: Mapping[str, int], blocks: tuple[i
             yield _Match(first + block, row - int(edges[block]), _values(columns, row))
 
 
-def _find_in_raw(scan: Scan, wanted: Mapping[str, int], blocks: tuple[int, int]) -> Iterator[_Match]:
+def _find_in_raw(
+    scan: Scan, wanted: Mapping[str, int], blocks: tuple[int, int], asked: Sequence[str]
+) -> Iterator[_Match]:
     """Rows of the top table of an input, of some blocks, that have the wanted numbers."""
     top = scan.schema.top
-    names = _identity(top)
+    names = _identity(top, asked)
     ranges = [(block, block + 1) for block in range(*blocks)]
     columns_read = frozenset(f"{top.name}/{name}" for name in names)
     for partition in border.read(get_source(scan.source), scan, ranges, columns_read, "skip"):
@@ -314,29 +317,7 @@ def _values(columns: Columns, row: int) -> dict[str, int]:
     return {name: int(array[row]) for name, array in columns.items()}
 
 
-def _number_column(top: Table) -> str:
-    """The column that numbers the events.
-
-    Raises
-    ------
-    SchemaError
-        If none does.
-    """
-    for name in NUMBERS:
-        if name in top.variables:
-            return name
-    raise SchemaError(
-        f"table {top.name!r} has no column that numbers its rows ({', '.join(NUMBERS)}), so none can be "
-        "followed; write that column too"
-    )
-
-
-def _identity(top: Table) -> list[str]:
-    """The integer columns of a top table that tell its rows apart: its run, numbers and ids."""
-    return [
-        name
-        for name, variable in top.variables.items()
-        if (name in (RUN, *NUMBERS) or name.endswith("_id"))
-        and len(variable.dims) == 1
-        and np.dtype(variable.dtype if variable.dtype != "str" else "U").kind in "iu"
-    ]
+def _identity(top: Table, asked: Sequence[str]) -> list[str]:
+    """The whole numbers that tell rows of a top table apart: of its key, and those that were asked for."""
+    known = integers(top)
+    return [name for name in dict.fromkeys([*top.identifying, *asked]) if name in known]

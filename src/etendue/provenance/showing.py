@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from etendue.dataflow.event import Event, only_event
 from etendue.dataflow.registry import ConfigError, displays, find_display
 from etendue.provenance.again import Again, read_again
 from etendue.schema import Schema
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def show(
-    store: str | Path, event_id: int, *, tag: str | None = None, run: int | None = None, **options: Any
+    store: str | Path, event: Event, *, tag: str | None = None, run: int | None = None, **options: Any
 ) -> Figure:
     """Draw one event of a pass.
 
@@ -29,8 +30,8 @@ def show(
     ----------
     store, tag
         As of `etendue.load`.
-    event_id : int
-        Number of the event.
+    event : int, sequence of int, or mapping of str to int
+        Number of the event, or several of its key, as of `etendue.provenance.lineage`.
     run : int, optional
         Row of its run, where runs share event numbers.
     **options
@@ -53,14 +54,15 @@ def show(
         except ConfigError:
             pass  # what it draws was not written
         else:
-            return _drawn(display, tree, event_id, run, options)
-    again = read_again(store, tag, event_id, run, lambda schema: _needs(schema, options))
+            one, number = (tree, event) if isinstance(event, int) else only_event(tree, event, run)
+            return _drawn(display, one, number, run, options)
+    again = read_again(store, tag, event, run, lambda schema: _needs(schema, options))
     if again is None:
         find_display(tree)  # says what it would need
         raise ConfigError(f"no table {hits!r} of hits or pulses can be placed by the stages of this pass")
     tables = _joined(store, tag, tree, again)
     display = next(display for display in _able() if display.needs(again.partition.schema, **options))
-    return _drawn(display, tables, event_id, run, options)
+    return _drawn(display, tables, again.place.event_id, run, options)
 
 
 def _able() -> Iterable[ModuleType]:

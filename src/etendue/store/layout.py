@@ -73,7 +73,7 @@ def group_keys(schema: Schema, root_attributes: Mapping[str, Any]) -> dict[str, 
         parts = table.name.split("/")
         for n in range(1, len(parts)):
             groups.setdefault("/".join(parts[:n]), {})
-        groups[table.name] = {"description": table.description}
+        groups[table.name] = {"description": table.description} | table.about
     return {
         f"{name}/zarr.json".lstrip("/"): _json({"zarr_format": 3, "node_type": "group", "attributes": attrs})
         for name, attrs in groups.items()
@@ -150,6 +150,7 @@ def schema_from_json(tables: Iterable[Mapping[str, Any]]) -> Schema:
     for table in tables:
         columns = [Variable(**{**column, "dims": tuple(column["dims"])}) for column in table["variables"]]
         facts = {**table, "variables": {v.name: v for v in columns}, "sizes": dict(table["sizes"])}
+        facts["key"] = tuple(table.get("key", ()))
         made[table["name"]] = Table(**facts)
     return Schema(made)
 

@@ -78,29 +78,24 @@ class Matched:
 def event_key(a: PassReader, b: PassReader) -> list[str]:
     """Columns of the top table that together say which event a row is, in both passes.
 
-    The numbers of event and run (``..._id``), or of frame and trigger where there is none of the event;
-    and the row of the run among the inputs, if that means the same in both. Empty if the passes are of
-    different kinds.
+    The key of the table, without the row of the run among the inputs if that means something else in the
+    other. Empty if the passes are of different kinds.
     """
     first, second = a.schema.top, b.schema.top
     if first.name != second.name:
         return []
-    ends = ("_id",) if "event_id" in first.variables else ("_id", "_index", "_counter")
-    found = _common_integers(first, second, ends)
-    if not found:
-        return []
-    return [*([RUN] if _same_runs(a, b) and RUN in first.variables else []), *found]
+    found = _common_key(first, second)
+    if RUN in found and not _same_runs(a, b):
+        found.remove(RUN)
+    return [] if found == [RUN] else found
 
 
-def _common_integers(a: Table, b: Table, ends: tuple[str, ...]) -> list[str]:
-    """Integer columns of both tables by the ends of their names; what is simulated identifies nothing."""
+def _common_key(a: Table, b: Table) -> list[str]:
+    """Columns of the key that both tables have, as integers."""
     return [
         name
-        for name, variable in a.variables.items()
-        if name.endswith(ends)
-        and not name.startswith("true_")
-        and variable.dtype.startswith(("int", "uint"))
-        and name in b.variables
+        for name in (a if a.key or not b.key else b).identifying
+        if all(name in of.variables and of.variables[name].dtype.startswith(("int", "uint")) for of in (a, b))
     ]
 
 
@@ -219,7 +214,7 @@ def walk(
 ) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
     """Matching rows of two partitions: of the top table, and of those below it.
 
-    A row below is known by its owner and by its own ``..._id``.
+    A row below is known by its owner and by its own key.
 
     Yields
     ------
@@ -261,4 +256,4 @@ def _below(
 
 def child_key(schema: Schema, other: Schema, table: str) -> list[str]:
     """Columns that tell apart the rows of a table that one row owns."""
-    return _common_integers(schema[table], other[table], ("_id",))
+    return _common_key(schema[table], other[table])

@@ -77,7 +77,7 @@ def _dataset(reader: PassReader, table: Table) -> xarray.Dataset:
         )
         for name, variable in table.variables.items()
     }
-    return xr.Dataset(columns, attrs={"description": table.description} if table.description else {})
+    return xr.Dataset(columns, attrs=table.about)
 
 
 def _first_chunks(edges: np.ndarray, table: Table) -> np.ndarray:

@@ -25,6 +25,7 @@ EVENTS = Table(
     name="events",
     dim="event",
     description="one row a physics frame with its DAQ frame's objects, or a DAQ frame without physics frame",
+    key=("run", "run_id", "sub_run_id", "event_id", "sub_event_id"),
     variables=variables(
         "event",
         run=("uint32", "", "row of /observation: the input that the event is of"),

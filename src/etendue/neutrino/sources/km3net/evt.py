@@ -157,6 +157,12 @@ PARTS = (
     *_LISTS,
 )
 
+_KEYS = {
+    "hits": ("dom_id", "channel_id", "tdc"),
+    "mc_hits": ("pmt_id",),
+    "tracks": ("id",),
+    "mc_tracks": ("id",),
+}
 _ABOUT = {
     TOP: "one row an event",
     "hits": "one row a hit in the window of an event (snapshot)",
@@ -181,4 +187,5 @@ def table(part: Part) -> Table:
         sizes=sizes,
         parent=part.parent or None,
         description=_ABOUT.get(part.table, f"one row a value that a row of {part.parent} has"),
+        key=_KEYS.get(part.table, ()),
     )

@@ -150,7 +150,8 @@ def _common_length(path: str, readers: Sequence[TreeReader]) -> int:
 
 def _tables(readers: Sequence[TreeReader]) -> list[Table]:
     """Declarations of the tables that the trees hold, the events first."""
-    tables = {TOP: Table(TOP, "event", {"run": DAQ_EVENTS.variables["run"]})}
+    key = ("run", "det_id", "run_id", "mc_id", "frame_index", "trigger_counter")
+    tables = {TOP: Table(TOP, "event", {"run": DAQ_EVENTS.variables["run"]}, key=key)}
     for reader in readers:
         for part in reader.parts:
             table = evt.table(part)
