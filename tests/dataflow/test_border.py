@@ -66,7 +66,7 @@ WAYS = {
     "accepts": ("first bytes", "KeyError: 'accepts'"),
     "scan": ("scan", "IndexError: index 7 is out of bounds"),
     "counts": ("scan", "the tables are counted in different numbers of blocks"),
-    "call": ("blocks 0 to", "ZeroDivisionError"),
+    "call": ("blocks", "ZeroDivisionError"),
     "read": ("blocks", "ValueError: buffer size"),
     "unequal": ("blocks", "columns of table 'hits' differ in length"),
     "short": ("blocks", "events/n_hits counts"),
@@ -107,7 +107,7 @@ def test_with_skip_what_could_not_be_read_is_lost_and_no_more(wild, tmp_path, wa
 def test_more_memory_than_there_is_was_claimed_by_the_file(wild, tmp_path, monkeypatch):
     monkeypatch.setattr(WildSource, "read", lambda *arguments: iter([np.empty(1 << 50, np.uint8)]))
     good, bad = wild("a.toy", "toy 5 1 4"), wild("b.toy", "toy 5 2 4")
-    with pytest.raises(SourceError, match=r"a.toy: blocks 0 to 4: cannot be read: Unable to allocate"):
+    with pytest.raises(SourceError, match=r"[ab].toy: blocks 0 to 4: cannot be read: Unable to allocate"):
         et.open(good, bad).write(tmp_path / "s", "p")
 
 

@@ -23,8 +23,8 @@ from tests.neutrino.sources.km3net_files import all_columns, joined
 NUMUCC = km3net_testdata.data_path("offline/numucc.root")
 USER = km3net_testdata.data_path("offline/usr-sample.root")
 SOURCE = KM3NeTSource()
-#: Mutants of all; set ETENDUE_MUTATIONS=10000 for what a release is tested with.
-MUTATIONS = int(os.environ.get("ETENDUE_MUTATIONS", "200"))
+#: Mutants in the ordinary suite and, with ``-m cluster``, in all.
+FEW, MANY = 80, 10_000
 
 
 @cache
@@ -90,7 +90,7 @@ def test_the_rest_of_a_run_is_written(tmp_path):
     name, first, stop, start, _ = next(b for b in baskets(NUMUCC) if b[0] == "hits.pos.x" and b[2] < 10)
     paths = [tmp_path / f"{n}.root" for n in range(3)]
     for n, path in enumerate(paths):
-        data = bytearray(contents(NUMUCC))
+        data = bytearray(contents(NUMUCC)) + bytes(n)  # so that none is a copy of another
         if n == 1:
             data[start : start + 18] = b"\xff" * 18
         path.write_bytes(data)
@@ -156,14 +156,11 @@ def mutant(path, chance):
     return bytes(data)
 
 
-@pytest.mark.parametrize("seed", range(4))
-def test_mutants(seed, tmp_path):
-    """Nothing but a source's error comes of them, and what is read is as declared; other files are read."""
-    chance = random.Random(f"{seed} {os.environ.get('ETENDUE_SEED', '')}")
-    path = tmp_path / "mutant.root"
-    for number in range(MUTATIONS // 4):
-        source = chance.choice((NUMUCC, USER, USER))
-        path.write_bytes(mutant(source, chance))
+def survive(n, seed, path):
+    """Nothing but a source's error comes of mutants, and what is read of them is as declared."""
+    chance = random.Random(seed)
+    for number in range(n):
+        path.write_bytes(mutant(chance.choice((NUMUCC, USER, USER)), chance))
         SOURCE.accepts(str(path))
         for on_error in ("raise", "skip"):
             try:
@@ -174,21 +171,33 @@ def test_mutants(seed, tmp_path):
             assert all(len(part["events/id"]) == part.rows("events") for part in parts), number
 
 
-def test_mutants_among_whole_files(tmp_path):
+def test_mutants(tmp_path):
+    survive(FEW, 1, tmp_path / "mutant.root")
+
+
+@pytest.mark.cluster
+@pytest.mark.timeout(7200)
+@pytest.mark.parametrize("seed", range(10))
+def test_ten_thousand_mutants(seed, tmp_path):
+    """Takes half an hour of CPU."""
+    survive(MANY // 10, 100 + seed, tmp_path / "mutant.root")
+
+
+@pytest.mark.parametrize("n_runs", [2, pytest.param(50, marks=pytest.mark.cluster)])
+def test_mutants_among_whole_files(n_runs, tmp_path):
     """With ``skip``, a run over several files goes to its end, and has all events of the whole ones."""
     chance = random.Random(7)
     n_good = len(intact(USER)["events/id"])
-    for number in range(max(2, MUTATIONS // 100)):
+    for number in range(n_runs):
         folder = tmp_path / f"{number}"
         folder.mkdir()
-        (folder / "a.root").write_bytes(contents(USER))
-        (folder / "z.root").write_bytes(contents(USER))
+        for n, name in enumerate("az"):
+            (folder / f"{name}.root").write_bytes(contents(USER) + bytes(n))
         for name in "mn":
             (folder / f"{name}.root").write_bytes(mutant(USER, chance))
         et.open(folder, on_error="skip").columns("events/id", "events/run").write(folder / "s.etendue", "p")
         reader = PassReader.open(str(folder / "s.etendue"))
-        inputs = reader.attributes["identity"]["inputs"]
-        names = [os.path.basename(entry["path"]) for entry in inputs]
+        inputs = [os.path.basename(entry["path"]) for entry in reader.attributes["identity"]["inputs"]]
         for name in ("a.root", "z.root"):
-            of_input = reader.origin[:, 0] == names.index(name)
+            of_input = reader.origin[:, 0] == inputs.index(name)
             assert reader.rows["events"][of_input].sum() == n_good
