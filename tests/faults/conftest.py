@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from etendue.dataflow import plugins
 from etendue.dataflow import source as source_module
 
 from .harness import Forge, command, environment
@@ -54,9 +55,12 @@ def undisturbed(site, inputs, forge) -> Path:
 def toy(site, monkeypatch):
     """The toy source, in this process and in those that it starts."""
     monkeypatch.syspath_prepend(site / "plugin")
-    for cached in (source_module._registered, source_module.get_source):
-        cached.cache_clear()
+    _forget_plugins()
     yield
     monkeypatch.undo()
-    for cached in (source_module._registered, source_module.get_source):
+    _forget_plugins()
+
+
+def _forget_plugins():
+    for cached in (plugins.entries, source_module._registered, source_module.get_source):
         cached.cache_clear()

@@ -58,6 +58,10 @@ class UnreachableError(SourceError):
     """
 
 
+class ProcessError(RuntimeError):
+    """Something that is wrong with this process and not with an input: no input is set aside for it."""
+
+
 @contextmanager
 def guarded(path: str, place: str) -> Iterator[None]:
     """Have what a source does raise errors of ours only.
@@ -72,7 +76,7 @@ def guarded(path: str, place: str) -> Iterator[None]:
     """
     try:
         yield
-    except (SourceError, UnforeseenError):
+    except (SourceError, UnforeseenError, ProcessError):
         raise
     except MemoryError as error:
         if not _is_absurd(error):
@@ -348,7 +352,10 @@ def find_source(path: str) -> Source:
             troubles.append(error)
             message = error.failure.message.removeprefix("cannot be read: ")
             tell(f"source {name!r} cannot tell whether an input is its own: {message}")
-    raise troubles[0] if troubles else _why_not(path)
+    if troubles:
+        first = troubles[0].failure
+        raise SourceError(path, first.place, f"{first.message}{broken(_registered(), get_source)}")
+    raise _why_not(path)
 
 
 def _why_not(path: str) -> SourceError:

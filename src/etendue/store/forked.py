@@ -16,11 +16,13 @@ from typing import Any
 
 from zarr.core.sync import sync
 
+from etendue.dataflow.source import ProcessError
+
 #: The process that has asked Icechunk something first; a child inherits it.
 _asker: int | None = None
 
 
-class ForkedError(RuntimeError):
+class ForkedError(ProcessError):
     """A store is used in a forked process, where Icechunk cannot answer; says what to do instead."""
 
 
