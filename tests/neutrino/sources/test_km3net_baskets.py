@@ -175,7 +175,7 @@ def test_mutants(tmp_path):
     survive(FEW, 1, tmp_path / "mutant.root")
 
 
-@pytest.mark.cluster
+@pytest.mark.heavy
 @pytest.mark.timeout(7200)
 @pytest.mark.parametrize("seed", range(10))
 def test_ten_thousand_mutants(seed, tmp_path):
@@ -183,7 +183,7 @@ def test_ten_thousand_mutants(seed, tmp_path):
     survive(MANY // 10, 100 + seed, tmp_path / "mutant.root")
 
 
-@pytest.mark.parametrize("n_runs", [2, pytest.param(50, marks=pytest.mark.cluster)])
+@pytest.mark.parametrize("n_runs", [2, pytest.param(50, marks=pytest.mark.heavy)])
 def test_mutants_among_whole_files(n_runs, tmp_path):
     """With ``skip``, a run over several files goes to its end, and has all events of the whole ones."""
     chance = random.Random(7)
