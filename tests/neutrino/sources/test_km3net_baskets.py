@@ -23,7 +23,7 @@ from tests.neutrino.sources.km3net_files import all_columns, joined
 NUMUCC = km3net_testdata.data_path("offline/numucc.root")
 USER = km3net_testdata.data_path("offline/usr-sample.root")
 SOURCE = KM3NeTSource()
-#: Mutants in the ordinary suite and, with ``-m cluster``, in all.
+#: Mutants in the ordinary suite and, with ``-m heavy``, in all.
 FEW, MANY = 80, 10_000
 
 
