@@ -35,13 +35,16 @@ class Linger(Stage):
 class Gate(Linger):
     """Waits for a file ``open``, and lingers; notes which job waits with which partition, and has it done."""
 
-    folder: Path = Field(description="of the file and the notes")
+    address: str = Field(
+        description="of the folder of the file and the notes: a path would be part of the pass"
+    )
 
     def __call__(self, partition):
+        folder = Path(self.address.removeprefix("gate:"))
         name = f"{os.environ['SLURM_JOB_ID']}-{partition.number}"
-        (self.folder / f"{name}.waits").touch()
-        while not (self.folder / "open").exists():
+        (folder / f"{name}.waits").touch()
+        while not (folder / "open").exists():
             sleep(0.1)
         lingered = super().__call__(partition)
-        (self.folder / f"{name}.done").touch()
+        (folder / f"{name}.done").touch()
         return lingered

@@ -191,7 +191,7 @@ def test_a_job_that_is_killed_at_its_walltime_changes_nothing(site, flow, undist
         finally:
             (gate / "open").touch()
 
-    held = et.open(f"{folder / 'raw'}@raw", partition_bytes=1) | Gate(seconds=0.4, folder=gate)
+    held = et.open(f"{folder / 'raw'}@raw", partition_bytes=1) | Gate(seconds=0.4, address=f"gate:{gate}")
     with et.connect(site()) as client, ThreadPoolExecutor(1) as pool:
         client.wait_for_workers(2, timeout=60)
         first = set(client.run(job_of_worker).values())
