@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from etendue.dataflow.registry import find_pipeline
     from etendue.dataflow.select import Select
     from etendue.dataflow.stage import Stage, TableStage, stage
+    from etendue.errors import EtendueError
     from etendue.histogram import Request as Histogram
     from etendue.histogram import axis
     from etendue.store import load, passes
@@ -35,6 +36,7 @@ __version__ = version("etendue")
 #: Where each public name lives; imported when it is first used.
 _HOMES = {
     "BroughtFile": "etendue.dataflow.parameters:BroughtFile",
+    "EtendueError": "etendue.errors:EtendueError",
     "Flow": "etendue.dataflow.flow:Flow",
     "Histogram": "etendue.histogram:Request",
     "Pipeline": "etendue.dataflow.pipeline:Pipeline",
@@ -54,6 +56,7 @@ _HOMES = {
 
 __all__ = [
     "BroughtFile",
+    "EtendueError",
     "Flow",
     "Histogram",
     "Pipeline",

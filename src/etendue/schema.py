@@ -19,13 +19,14 @@ from typing import Any, Literal
 
 import numpy as np
 
+from etendue.errors import EtendueError
 from etendue.reprs import Legible, Section, cut, some_of
 
 Role = Literal["rows", "conditions", "static"]
 Columns = dict[str, np.ndarray]
 
 
-class SchemaError(ValueError):
+class SchemaError(EtendueError, ValueError):
     """A column or table is not what its declaration says, or is not there at all."""
 
 

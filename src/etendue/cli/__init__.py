@@ -6,6 +6,8 @@ from importlib import import_module
 
 import click
 
+from etendue.errors import EtendueError
+
 #: Where each verb lives.
 _VERBS = {
     "run": "process",
@@ -86,8 +88,8 @@ def _is_told(error: BaseException) -> bool:
     """Whether an error's message is written for users; anything else is a bug and keeps its traceback."""
     if isinstance(error, BrokenPipeError):  # click's own business: somebody has read enough
         return False
-    ours = type(error).__module__.startswith(("etendue", "icechunk"))
-    return ours or isinstance(error, (OSError, ImportError))
+    is_icechunk = type(error).__module__.startswith("icechunk")
+    return is_icechunk or isinstance(error, (EtendueError, OSError, ImportError))
 
 
 @click.group(cls=_Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

@@ -5,8 +5,10 @@ from __future__ import annotations
 from importlib import import_module
 from types import ModuleType
 
+from etendue.errors import EtendueError
 
-class ClusterError(ValueError):
+
+class ClusterError(EtendueError, ValueError):
     """A place to run that is not known, not safe, or not to be had; says what to do."""
 
 

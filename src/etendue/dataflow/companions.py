@@ -16,9 +16,10 @@ from typing import Any
 
 from etendue.dataflow.partition import Failure
 from etendue.dataflow.source import Scan, Source, get_source, source_names
+from etendue.errors import EtendueError
 
 
-class CompanionError(ValueError):
+class CompanionError(EtendueError, ValueError):
     """A companion that no source, or no input, takes, or a file that is not there."""
 
 

@@ -16,6 +16,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from etendue.errors import EtendueError
+
 #: Most characters of a cut.
 LONGEST = 10_000
 
@@ -50,7 +52,7 @@ _REFERENCE = re.compile(r"@?[A-Za-z_]\w*(?:/[A-Za-z_]\w*)+|@[A-Za-z_]\w*")
 _QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"")
 
 
-class CutError(ValueError):
+class CutError(EtendueError, ValueError):
     """A cut that cannot be understood: says where, and what to write."""
 
 

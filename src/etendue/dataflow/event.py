@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from etendue.errors import EtendueError
 from etendue.schema import SchemaError, Table, Variable
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 Event = int | Sequence[int] | Mapping[str, int]
 
 
-class NoSuchEventError(ValueError):
+class NoSuchEventError(EtendueError, ValueError):
     """An event that a pass does not hold, or that several have the name of."""
 
 

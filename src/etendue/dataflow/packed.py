@@ -15,6 +15,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import BinaryIO, Protocol
 
+from etendue.errors import EtendueError
+
 #: Packed bytes that are read at once.
 PACKED_PIECE = 64 << 10
 #: Bytes that are given at once at most, unpacked or never packed; an error costs the step that it is in.
@@ -30,7 +32,7 @@ SUSPECT = 1 << 20
 CHECKSUM_ERROR = "checksum"
 
 
-class UnpackError(Exception):
+class UnpackError(EtendueError):
     """Packed data that cannot be unpacked.
 
     Parameters

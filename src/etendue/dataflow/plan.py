@@ -16,6 +16,7 @@ from etendue.dataflow.settle import settled
 from etendue.dataflow.source import OnError, Scan
 from etendue.dataflow.stage_error import MissingError
 from etendue.dataflow.unify import Inputs
+from etendue.errors import EtendueError
 from etendue.reprs import Legible
 from etendue.schema import Columns, Schema
 
@@ -37,7 +38,7 @@ PARTITION = np.dtype([("scan", "i4"), ("first", "i8"), ("stop", "i8"), ("bytes",
 SPAN = np.dtype([("first", "i8"), ("stop", "i8")])
 
 
-class PlanError(ValueError):
+class PlanError(EtendueError, ValueError):
     """A plan that cannot run here: says what would."""
 
 

@@ -14,12 +14,14 @@ from importlib.metadata import EntryPoint, PackageNotFoundError, distribution, e
 from pathlib import Path
 from typing import Any
 
+from etendue.errors import EtendueError
+
 log = logging.getLogger(__name__)
 
 GROUPS = ("etendue.sources", "etendue.stages", "etendue.displays", "etendue.pipelines")
 
 
-class PluginError(ImportError):
+class PluginError(EtendueError, ImportError):
     """A plug-in that cannot be used: says which package it is of, and what its own error was."""
 
 

@@ -35,6 +35,7 @@ from etendue.dataflow.variables import (
     substitute,
     used,
 )
+from etendue.errors import EtendueError
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -49,7 +50,7 @@ _KIND = re.compile(r"(constrained-|function-)|(float|int|str|bool|tuple|dict)(\[
 _PIPELINE_KEYS = ("name", "description", "write", "variables", "stage")
 
 
-class ConfigError(ValueError):
+class ConfigError(EtendueError, ValueError):
     """A pipeline file that is not right: says where, what was expected, and the nearest right name."""
 
 

@@ -7,11 +7,13 @@ from typing import Any
 
 import numpy as np
 
+from etendue.errors import EtendueError
+
 #: Columns of the table ``observation`` that hold the number that an experiment gave to a run.
 NUMBERS = ("obs_id", "run_id")
 
 
-class RunError(LookupError):
+class RunError(EtendueError, LookupError):
     """A run that is not there, or a number that several runs have; says which there are."""
 
 

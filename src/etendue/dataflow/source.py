@@ -23,6 +23,7 @@ import numpy as np
 from etendue.dataflow.kinds import Finding, find_out, is_special
 from etendue.dataflow.partition import Failure, Partition
 from etendue.dataflow.plugins import broken, entries, load, tell, usable
+from etendue.errors import EtendueError
 from etendue.reprs import Legible, some_of
 from etendue.schema import Columns, Schema
 
@@ -32,11 +33,11 @@ OnError = Literal["raise", "skip"]
 RUN = "run"
 
 
-class UnforeseenError(ValueError):
+class UnforeseenError(EtendueError, ValueError):
     """A stream that goes on otherwise than it began, so that it has to be scanned before it is read."""
 
 
-class SourceError(ValueError):
+class SourceError(EtendueError, ValueError):
     """An input that cannot be read: says which file, where in it, what was expected, what to do."""
 
     def __init__(self, path: str | Path, place: str, message: str, events_lost: int = 0) -> None:
@@ -58,7 +59,7 @@ class UnreachableError(SourceError):
     """
 
 
-class ProcessError(RuntimeError):
+class ProcessError(EtendueError, RuntimeError):
     """Something that is wrong with this process and not with an input: no input is set aside for it."""
 
 
@@ -97,8 +98,8 @@ def _is_absurd(error: MemoryError) -> bool:
 
 def told(error: Exception) -> str:
     """An error in words: its message if that is written for people, else what kind of error it is, too."""
-    is_ours = type(error).__module__.startswith("etendue.")
-    return str(error) if is_ours else f"{type(error).__name__}: {error}".rstrip(": ")
+    is_told = isinstance(error, EtendueError)
+    return str(error) if is_told else f"{type(error).__name__}: {error}".rstrip(": ")
 
 
 @dataclass(frozen=True, repr=False)

@@ -8,11 +8,13 @@ from pathlib import Path
 from traceback import extract_tb
 from typing import TYPE_CHECKING, Any
 
+from etendue.errors import EtendueError
+
 if TYPE_CHECKING:
     from etendue.dataflow.stage import Stage
 
 
-class PipelineError(ValueError):
+class PipelineError(EtendueError, ValueError):
     """A pipeline that cannot work: says which stage, which column, and what to do."""
 
 
@@ -20,7 +22,7 @@ class MissingError(PipelineError):
     """A pipeline that reads what the inputs do not have: perhaps it is meant for others."""
 
 
-class StageError(Exception):
+class StageError(EtendueError):
     """An error within a stage. It is also of the class of what was raised there, which is its cause."""
 
     def __init__(self, message: str, of: type[Exception] = Exception) -> None:

@@ -13,6 +13,7 @@ from types import ModuleType
 from typing import Any, NamedTuple
 
 from etendue.dataflow.foreign import why_no_stage_in
+from etendue.errors import EtendueError
 
 #: Attribute of such a module: the `StageFile` that it was made from.
 _ORIGIN = "__stage_file__"
@@ -33,7 +34,7 @@ class StageFile(NamedTuple):
     source: str
 
 
-class StageFileError(ValueError):
+class StageFileError(EtendueError, ValueError):
     """A file of stages that cannot be used: says why, and where in it."""
 
 

@@ -15,6 +15,7 @@ from typing import Any, Literal, NamedTuple
 from pydantic import BaseModel, ConfigDict
 
 from etendue.dataflow.parameters import unknown
+from etendue.errors import EtendueError
 
 _USE = re.compile(r"\$(?:\$|\{(\w+)\}|([A-Za-z_]\w*))")
 _EXPECTED = {
@@ -26,7 +27,7 @@ _EXPECTED = {
 }
 
 
-class VariableError(ValueError):
+class VariableError(EtendueError, ValueError):
     """A variable that is declared, used or given wrongly: says which, and what is expected."""
 
 

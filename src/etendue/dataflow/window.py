@@ -13,6 +13,8 @@ from time import sleep
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
+from etendue.errors import EtendueError
+
 if TYPE_CHECKING:
     from distributed import Client
     from distributed import Future as DaskFuture
@@ -27,7 +29,7 @@ QUEUE = 4 * BATCH
 PAUSE = 0.02
 
 
-class WorkersLostError(RuntimeError):
+class WorkersLostError(EtendueError, RuntimeError):
     """A task with which one worker after the other was lost."""
 
 

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from etendue.errors import EtendueError
+
 if TYPE_CHECKING:
     from particle import Particle
 
@@ -16,7 +18,7 @@ _ELECTRON, _MUON, _TAU = 11, 13, 15
 _NEUTRINOS = (12, 14, 16)
 
 
-class ParticleError(ValueError):
+class ParticleError(EtendueError, ValueError):
     """A particle that is not known, or the package that knows them is not installed."""
 
 

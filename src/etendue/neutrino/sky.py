@@ -20,6 +20,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from etendue.errors import EtendueError
+
 if TYPE_CHECKING:
     from astropy.coordinates import AltAz, EarthLocation, SkyCoord
     from astropy.time import Time
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
 Vectors = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
-class SkyError(ValueError):
+class SkyError(EtendueError, ValueError):
     """A site or a frame that is not known, or a package that is not installed."""
 
 

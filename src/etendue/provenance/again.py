@@ -17,12 +17,13 @@ from etendue.dataflow.pipeline import Pipeline
 from etendue.dataflow.registry import ConfigError, find_stage
 from etendue.dataflow.source import get_source
 from etendue.dataflow.stage import Stage
+from etendue.errors import EtendueError
 from etendue.provenance.lineage import NoSuchEventError, Step, lineage
 from etendue.provenance.reading import Activity, activities, document
 from etendue.schema import Schema, split
 
 
-class NotAgainError(ValueError):
+class NotAgainError(EtendueError, ValueError):
     """An event that cannot be read again: its raw file is gone or is not what it was."""
 
 

@@ -25,6 +25,7 @@ from time import time
 from typing import Any
 from weakref import WeakSet, ref
 
+from etendue.errors import EtendueError
 from etendue.store import durable
 from etendue.store.paths import StoreError, is_local
 from etendue.store.places import unwritable, user_name
@@ -59,7 +60,7 @@ def held(store: str | Path, lock: StoreLock | None, *, take_over: bool = False) 
         raise
 
 
-class StoreLockedError(RuntimeError):
+class StoreLockedError(EtendueError, RuntimeError):
     """Another process is writing into the store, or has taken it over; says which."""
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
+from etendue.errors import EtendueError
 
-class StoreError(ValueError):
+
+class StoreError(EtendueError, ValueError):
     """A store that is not there, is not one, or lacks what was asked for; says what there is."""
 
 

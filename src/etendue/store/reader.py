@@ -11,6 +11,7 @@ import icechunk
 import numpy as np
 from isal.isal_zlib import crc32
 
+from etendue.errors import EtendueError
 from etendue.kernel import offsets
 from etendue.schema import Columns, Schema, Table, Variable
 from etendue.store import layout
@@ -21,7 +22,7 @@ from etendue.store.repository import open_repository
 from etendue.store.seal import DamageError, unsealed
 
 
-class ChunkError(ValueError):
+class ChunkError(EtendueError, ValueError):
     """A chunk that is missing or cannot be decoded; at the root, also one that holds other values."""
 
     def __init__(self, array: str, chunk: int, partition: int, reason: str) -> None:

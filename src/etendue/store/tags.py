@@ -11,6 +11,7 @@ from typing import Any
 
 import icechunk
 
+from etendue.errors import EtendueError
 from etendue.reprs import Legible, Section
 from etendue.store.durable import sync
 from etendue.store.journal import begun_with
@@ -22,7 +23,7 @@ from etendue.store.seal import DamageError
 log = logging.getLogger(__name__)
 
 
-class PassExistsError(FileExistsError):
+class PassExistsError(EtendueError, FileExistsError):
     """The store already holds a pass of that name that is another one; passes are never written over."""
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from etendue.dataflow.partition import Partition
+from etendue.errors import EtendueError
 from etendue.iact.camera import Geometry, geometry_of
 from etendue.iact.directions import telescope_offset
 from etendue.iact.display.pictures import array_view, camera_image
@@ -37,7 +38,7 @@ READOUT = (
 )
 
 
-class EventError(ValueError):
+class EventError(EtendueError, ValueError):
     """The event that is asked for is not there, or not the only one."""
 
 

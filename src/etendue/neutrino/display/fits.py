@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from etendue.errors import EtendueError
 from etendue.neutrino.sky import angles_to_vectors
 
 #: Speed of light in vacuum [m/ns].
@@ -18,7 +19,7 @@ MOST_FITS = 6
 _CASCADES = (30, 80)
 
 
-class EventError(ValueError):
+class EventError(EtendueError, ValueError):
     """The event that is asked for is not there, is not the only one, or has nothing to draw."""
 
 

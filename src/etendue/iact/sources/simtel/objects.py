@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from etendue.errors import EtendueError
 from etendue.iact.sources.simtel.stream import SYNC
 from etendue.kernel import kernel
 
@@ -237,7 +238,7 @@ class Object:
         return [Child(*row) for row in rows[:n].tolist()]
 
 
-class ObjectError(ValueError):
+class ObjectError(EtendueError, ValueError):
     """The content of an object is not what its type and version ask for."""
 
 

@@ -19,6 +19,7 @@ import numpy as np
 from etendue import kernel
 from etendue.dataflow.packed import most_bytes
 from etendue.dataflow.source import SourceError
+from etendue.errors import EtendueError
 
 if TYPE_CHECKING:
     from uproot import ReadOnlyDirectory
@@ -35,7 +36,7 @@ _BLOCK = 9
 _NO_BYTES, _NO_LENGTHS = np.empty(0, dtype=np.uint8), np.empty(0, dtype=np.int64)
 
 
-class BasketError(ValueError):
+class BasketError(EtendueError, ValueError):
     """A basket that is not what it should be."""
 
 

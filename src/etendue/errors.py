@@ -1,0 +1,12 @@
+"""The base of all errors whose messages are written for people."""
+
+from __future__ import annotations
+
+
+class EtendueError(Exception):
+    """Something that the user can mend; its message says what, where, and how.
+
+    Errors of sources, stages and exports in other packages derive from it too (`SourceError` does): the
+    command line tells them in one line, and keeps the traceback for everything else, which is a fault of
+    the program.
+    """
