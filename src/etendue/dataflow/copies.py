@@ -41,8 +41,9 @@ def find_copies(paths: Sequence[str], entries: Entries = ()) -> dict[str, str]:
         if stat is not None and stat[0]:
             by_size[_part(path), stat[0]].append(path)
     known: dict[tuple[str, int], list[Mapping[str, Any]]] = defaultdict(list)
+    named = set(paths)
     for entry in entries:
-        if not entry["void"] and entry["path"] not in paths:
+        if not entry["void"] and entry["path"] not in named:
             known[_part(entry["path"]), entry["size"]].append(entry)
     copies: dict[str, str] = {}
     for key, alike in by_size.items():

@@ -252,6 +252,7 @@ def make_plan(
 
 
 def _cut_all(inputs: Inputs, checked: CheckedPipeline, partition_bytes: int) -> Iterator[np.ndarray]:
+    n_bytes_of = {table: row_bytes(inputs.schema, table, checked.read) for table in inputs.schema}
     for number, (scan, rename) in enumerate(zip(inputs.scans, inputs.renames, strict=True)):
         if not scan.counted:
             # Numbers for all the partitions that may come; those without are left out in the end.
@@ -265,7 +266,7 @@ def _cut_all(inputs: Inputs, checked: CheckedPipeline, partition_bytes: int) -> 
             continue
         weight = np.zeros(n_blocks, dtype=np.int64)
         for table, counts in rows.items():
-            weight += counts[scan.seen_blocks :] * row_bytes(inputs.schema, table, checked.read)
+            weight += counts[scan.seen_blocks :] * n_bytes_of[table]
         # A new partition starts where the bytes so far pass a multiple of the partition size.
         bins = (np.cumsum(weight) - weight) // max(partition_bytes, 1)
         first = np.flatnonzero(np.diff(bins, prepend=-1))

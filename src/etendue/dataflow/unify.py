@@ -10,7 +10,7 @@ import numpy as np
 from etendue.dataflow.partition import Failure, Partition
 from etendue.dataflow.source import RUN, Scan
 from etendue.reprs import Legible, Section, some_of
-from etendue.schema import Columns, Schema, SchemaError, Table, split
+from etendue.schema import Columns, Schema, SchemaError, Table, Variable, split
 
 
 @dataclass(frozen=True, repr=False)
@@ -87,10 +87,13 @@ def unify(scans: Iterable[Scan], earlier: Earlier | None = None) -> Inputs:
     fingerprints = dict(earlier.labels)
     tables: dict[str, Table] = dict(earlier.schema)
     renames, first_run, n_runs = [], [], earlier.n_runs
+    before: tuple[Schema, dict[str, str]] | None = None
     for scan in scans:
         rename = {label: _free_name(label, mark, fingerprints) for label, mark in scan.labels.items()}
-        for table in renamed_schema(scan.schema, rename).values():
-            tables[table.name] = _join(tables.get(table.name), table, scan.path)
+        if (scan.schema, rename) != before:  # most inputs declare what the one before them did
+            before = (scan.schema, rename)
+            for table in renamed_schema(scan.schema, rename).values():
+                tables[table.name] = _join(tables.get(table.name), table, scan.path)
         renames.append(rename)
         first_run.append(n_runs - scan.seen_runs)
         n_runs += scan.n_runs - scan.seen_runs
@@ -231,7 +234,7 @@ def _join(known: Table | None, table: Table, path: str) -> Table:
     differing = sorted(
         name
         for name in known.variables.keys() & table.variables.keys()
-        if replace(known.variables[name], description="") != replace(table.variables[name], description="")
+        if not _is_alike(known.variables[name], table.variables[name])
     )
     if differing:
         raise SchemaError(
@@ -240,6 +243,11 @@ def _join(known: Table | None, table: Table, path: str) -> Table:
         )
     # A pass of before declares no key.
     return replace(known.with_variables(table.variables.values()), key=known.key or table.key)
+
+
+def _is_alike(one: Variable, other: Variable) -> bool:
+    """Whether two declarations of a column differ in their words at most."""
+    return one == other or replace(one, description="") == replace(other, description="")
 
 
 def _concatenate(name: str, parts: list[Columns]) -> Columns:

@@ -14,6 +14,7 @@ from etendue.neutrino.sources.km3net.branches import branches_of
 from etendue.neutrino.sources.km3net.columnar import TOP, Part, TreeReader, declared
 from etendue.neutrino.sources.km3net.observation import META, meta
 from etendue.neutrino.sources.km3net.offline import OfflineStream, Static, unless_broken
+from etendue.neutrino.sources.km3net.tree_head import tree_head
 
 if TYPE_CHECKING:
     from uproot import ReadOnlyDirectory
@@ -33,7 +34,8 @@ class TreeStream(OfflineStream):
         """Entries of the tree; None if there is none."""
         if file.classnames(recursive=False, cycle=False).get(self.tree) != "TTree":
             return None
-        return branches_of(file, self.tree).n_entries
+        head = tree_head(file, self.tree)
+        return head.n_entries if head else branches_of(file, self.tree).n_entries
 
     def readers(self, path: str, file: ReadOnlyDirectory) -> list[TreeReader]:
         """What reads the tree."""

@@ -20,6 +20,7 @@ from etendue.neutrino.sources.km3net.headers import HEADER, header
 from etendue.neutrino.sources.km3net.observation import META, OBSERVATION, meta, observation
 from etendue.neutrino.sources.km3net.online import Checks, failure
 from etendue.neutrino.sources.km3net.streams import split_path
+from etendue.neutrino.sources.km3net.tree_head import tree_head
 from etendue.schema import Columns, Schema, Table
 
 if TYPE_CHECKING:
@@ -137,6 +138,11 @@ def evt_entries(file: ReadOnlyDirectory) -> int | None:
     """Entries of the tree of offline events; None if there is none."""
     if file.classnames(recursive=False, cycle=False).get(evt.TREE) != "TTree":
         return None
+    head = tree_head(file, evt.TREE)
+    if head and not head.mentions(evt.BRANCH):
+        return None
+    if head and head.n_entries == 0:
+        return 0
     branches = branches_of(file, evt.TREE)
     return branches.n_entries if evt.BRANCH in branches else None
 

@@ -20,6 +20,7 @@ from etendue.neutrino.sources.km3net.parameters import (
     trigger_parameters,
 )
 from etendue.neutrino.sources.km3net.streams import has, split_path
+from etendue.neutrino.sources.km3net.tree_head import tree_head
 from etendue.schema import Columns, Schema, Table
 
 if TYPE_CHECKING:
@@ -83,7 +84,10 @@ class OnlineStream(ABC):
 
     def entries(self, file: ReadOnlyDirectory) -> int | None:
         """Entries of the tree; None if there is none."""
-        return Tree(file.file_path, file, self.tree).n_entries if has(file, self.tree) else None
+        if not has(file, self.tree):
+            return None
+        head = tree_head(file, self.tree)
+        return head.n_entries if head else Tree(file.file_path, file, self.tree).n_entries
 
     def schema(self) -> Schema:
         """The tables of the stream."""
