@@ -197,8 +197,9 @@ class Pipeline(BaseModel):
             full = full.with_tables(tables)
             with self._naming(position):
                 made = self._made(stage, full)
-            if reason := taken_names(stage, before, tables, made, makers):
-                raise PipelineError(f"stage {stage.name!r} {reason}")
+            with self._naming(position):
+                if reason := taken_names(stage, before, tables, made, makers):
+                    raise PipelineError(f"stage {stage.name!r} {reason}")
             makers |= dict.fromkeys([*made, *(table.name for table in tables)], stage.name)
             full = full.with_variables(made)
             provided.append(frozenset(made) | _columns_of(tables))

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from etendue.dataflow.chain import CheckedPipeline
+from etendue.dataflow.families import meant_for_others
 from etendue.dataflow.pipeline import Pipeline
 from etendue.dataflow.settle import settled
 from etendue.dataflow.source import OnError, Scan
-from etendue.dataflow.stage_error import MissingError
+from etendue.dataflow.stage_error import MissingError, PipelineError
 from etendue.dataflow.unify import Inputs
 from etendue.errors import EtendueError
 from etendue.reprs import Legible
@@ -221,9 +222,13 @@ def make_plan(
     """
     try:
         checked = pipeline.check(inputs.schema, also_read, write=write, static=inputs.static)
-    except MissingError as error:
+    except PipelineError as error:
         kinds = sorted({scan.source for scan in inputs.scans})
-        raise MissingError(f"{error}; the inputs are of the kind {' and '.join(kinds)}") from None
+        if told := meant_for_others(pipeline.stages, kinds):
+            raise type(error)(f"{told}: {error}") from error
+        if isinstance(error, MissingError):
+            raise MissingError(f"{error}; the inputs are of the kind {' and '.join(kinds)}") from None
+        raise
     workers = workers or cores()
     limit = memory_limit or int(0.8 * available_memory())
     partitions = np.concatenate(

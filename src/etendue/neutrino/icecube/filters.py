@@ -19,10 +19,15 @@ from etendue.dataflow.partition import Partition
 from etendue.dataflow.registry import ConfigError
 from etendue.dataflow.stage import Stage
 from etendue.kernel import kernel
-from etendue.schema import Columns, Schema
+from etendue.schema import Columns, Schema, Variable
 
 #: Most filters at once: bits of a mask.
 MOST_FILTERS = 64
+
+#: What filters read of the number of an event.
+_NUMBERS = ("run_id", "event_id")
+#: How names of columns end that say whether a trigger fired; `FindTriggers` names them by the triggers.
+_TRIGGERED = "_triggered"
 
 Condition = Callable[[Columns], np.ndarray]
 
@@ -247,7 +252,9 @@ class OnlineFilters(Stage):
     """Decide which filters each event passes, and which of these keep it after their prescales.
 
     Writes bit k of ``FilterMask_condition_passed`` and ``FilterMask_prescale_passed`` for the k-th filter
-    of ``filters``: an event is kept by a filter if both are set. `passed` takes the masks apart.
+    of ``filters``: an event is kept by a filter if both are set. `passed` takes the masks apart. What an
+    input brings under the names that filters read is not mistaken for what the stages of a chain made if
+    these have other names: say so with ``columns`` or, for all of them, with ``prefix``.
     """
 
     filters: tuple[str, ...] = Field(
@@ -258,20 +265,16 @@ class OnlineFilters(Stage):
     )
     run_id: str = Field("run_id", description="column of events: number of the run")
     event_id: str = Field("event_id", description="column of events: number of the event in the run")
+    columns: dict[str, str] = Field(
+        default_factory=dict, description="columns that filters read, where they are called otherwise"
+    )
+    prefix: str = Field(
+        "", description="what the names begin with of the masks and of what is read but numbers and triggers"
+    )
 
-    writes: ClassVar = {
-        "events/FilterMask_condition_passed": (
-            "event",
-            "uint64",
-            "",
-            "bits of the filters whose condition holds",
-        ),
-        "events/FilterMask_prescale_passed": (
-            "event",
-            "uint64",
-            "",
-            "bits of the filters whose prescale keeps it",
-        ),
+    masks: ClassVar = {
+        "FilterMask_condition_passed": "bits of the filters whose condition holds",
+        "FilterMask_prescale_passed": "bits of the filters whose prescale keeps it",
     }
 
     @field_validator("filters")
@@ -293,13 +296,35 @@ class OnlineFilters(Stage):
                 raise ValueError(f"prescales: {name} = {value}: expected 0 (no event) or more")
         return self
 
+    @model_validator(mode="after")
+    def _renamed(self) -> Self:
+        for name in self.columns:
+            if name not in (read := self._reads()) or name in _NUMBERS:
+                raise ValueError(
+                    f"columns: {unknown('column', name, [n for n in read if n not in _NUMBERS])}"
+                )
+        return self
+
+    def _reads(self) -> list[str]:
+        """The columns that the filters read, by the names that `FILTERS` has for them."""
+        return list({name: None for chosen in self.filters for name in FILTERS[chosen].reads})
+
     def requires(self, schema: Schema) -> list[str]:
         """What the filters read."""
-        names = {name: None for f in self.filters for name in FILTERS[f].reads}
-        return [f"events/{self._source(name)}" for name in (*names, "run_id", "event_id")]
+        return [f"events/{self._source(name)}" for name in dict.fromkeys((*self._reads(), *_NUMBERS))]
+
+    def provides(self, schema: Schema) -> dict[str, Variable]:
+        """The masks."""
+        names = {f"{self.prefix}{name}": about for name, about in self.masks.items()}
+        return {
+            f"events/{name}": Variable(name, ("event",), "uint64", "", about) for name, about in names.items()
+        }
 
     def _source(self, name: str) -> str:
-        return {"run_id": self.run_id, "event_id": self.event_id}.get(name, name)
+        if name in _NUMBERS:
+            return getattr(self, name)
+        prefix = "" if name.endswith(_TRIGGERED) else self.prefix
+        return f"{prefix}{self.columns.get(name, name)}"
 
     def __call__(self, partition: Partition) -> dict[str, np.ndarray]:
         run_id, event_id = partition[f"events/{self.run_id}"], partition[f"events/{self.event_id}"]
@@ -313,7 +338,5 @@ class OnlineFilters(Stage):
                 run_id, event_id, crc32(name.encode()), self.prescales.get(name, chosen.prescale)
             )
             prescale |= kept * one
-        return {
-            "events/FilterMask_condition_passed": condition,
-            "events/FilterMask_prescale_passed": prescale,
-        }
+        masks = (condition, prescale)
+        return {f"events/{self.prefix}{name}": mask for name, mask in zip(self.masks, masks, strict=True)}
