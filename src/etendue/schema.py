@@ -104,8 +104,8 @@ class Table(Legible):
     description : str
         One line for people.
     key : tuple of str
-        Columns that together name a row: of the top table among all rows, the outermost (run) first; of
-        others among the rows of one owner. See `identifying`.
+        Columns of whole numbers or text that together name a row: of the top table among all rows, the
+        outermost (run) first; of others among the rows of one owner. See `identifying`.
     """
 
     name: str
@@ -149,8 +149,11 @@ class Table(Legible):
 
     @property
     def numbering(self) -> str | None:
-        """The column that people mean by the number of a row: ``event_id``, or the last that names it."""
-        names = self.identifying
+        """The column that people mean by the number of a row: ``event_id``, or the last that names it.
+
+        None if no whole numbers name it; a text may be part of a key, but numbers nothing.
+        """
+        names = [name for name in self.identifying if self.variables[name].dtype.startswith(("int", "uint"))]
         if "event_id" in names:
             return "event_id"
         numbers = names if self.key else [name for name in names if not name.endswith("_id")] or names

@@ -12,6 +12,7 @@ from km3net_testdata import data_path
 
 import etendue as et
 from etendue.cli import main
+from etendue.dataflow.event import NoSuchEventError
 from etendue.dataflow.pipeline import Pipeline
 from etendue.dataflow.registry import ConfigError, find_display
 from etendue.neutrino import display
@@ -106,13 +107,13 @@ def test_hits_of_the_trigger_stand_out_and_modules_are_one_place(hits):
 @pytest.mark.parametrize(
     ("number", "options", "message"),
     [
-        (8, {}, "no event has event_id 8; there are 7, 9"),
+        (8, {}, r"no events have event_id 8; the nearest event_id are \[7, 9\]"),
         (7, {"hits": "Other"}, "no table 'Other'"),
         (7, {"fits": ["SPEFit"]}, r"'SPEFit' is no track of the events.*LineFit"),
     ],
 )
 def test_what_is_not_there_is_said(pulses, number, options, message):
-    with pytest.raises(EventError, match=message):
+    with pytest.raises((EventError, NoSuchEventError), match=message):
         display.event(pulses, number, **options)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from etendue.cli.event import event_option, file_name, run_of
+from etendue.cli.event import event_option, file_name, row_option, run_of
 from etendue.cli.output import json_option, print_json
 
 
@@ -45,7 +45,8 @@ def info(path: str, as_json: bool) -> None:
 
 @click.command()
 @click.argument("store")
-@event_option("Event to draw", required=True)
+@event_option("Event to draw")
+@row_option
 @click.option(
     "--run",
     "run",
@@ -59,6 +60,7 @@ def info(path: str, as_json: bool) -> None:
 def show(
     store: str,
     event: Any,
+    row: int | None,
     run: int | None,
     tag: str | None,
     fits: str | None,
@@ -75,14 +77,17 @@ def show(
     etendue show crab.etendue --event 17 --out event.png
     etendue show crab.etendue --event 17 --run 202
     etendue show crab.etendue --event obs_id=202,event_id=17
+    etendue show crab.etendue --row 4
     etendue show ice.etendue --event 35405932 --fits MuonLlhFit,OnlineL2_SplineMPE
     """
     from etendue import load
     from etendue.provenance.showing import show as draw
 
     wanted = None if fits is None else [name.strip() for name in fits.split(",") if name.strip()]
-    row = None if run is None else run_of(load(store, tag), run)
-    figure = draw(store, event, tag=tag, run=row, fits=wanted, hits=hits)
-    out = out or Path(f"event-{file_name(event)}.png")
+    if event is None and row is None:
+        raise click.UsageError("give the event to draw: --event N, or --row N")
+    run = None if run is None else run_of(load(store, tag), run)
+    figure = draw(store, event, tag=tag, run=run, row=row, fits=wanted, hits=hits)
+    out = out or Path(f"event-{file_name(event, row)}.png")
     figure.savefig(out, dpi=150)
     click.echo(str(out))

@@ -103,7 +103,7 @@ def export(
     _refuse_unknown(FORMATS[out.suffix], options, out)
     flow = open(path, partition_bytes=_EXPORT_BYTES)
     flow = flow.columns(*columns) if columns else flow
-    rows = FORMATS[out.suffix](flow.plan(), out, **options)
+    rows = FORMATS[out.suffix](flow.keyed().plan(), out, **options)
     if not quiet:
         click.echo("\n".join(f"/{name:<24} {n:>12,} rows" for name, n in rows.items() if n))
 

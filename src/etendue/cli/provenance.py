@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from etendue.cli.event import event_option, run_of
+from etendue.cli.event import event_option, row_option, run_of
 
 if TYPE_CHECKING:
     from etendue.provenance import Activity, Input, Step
@@ -23,6 +23,7 @@ _LISTED = 20
 @click.argument("store")
 @click.option("--pass", "tag", help="Pass to ask about.  [default: the newest]")
 @event_option("Event to follow back to the raw file")
+@row_option
 @click.option(
     "--run",
     "run",
@@ -34,7 +35,13 @@ _LISTED = 20
     "--crate", type=click.Path(path_type=Path), help="Write an RO-Crate to this folder or .zip file."
 )
 def provenance(
-    store: str, tag: str | None, event: Any, run: int | None, as_json: bool, crate: Path | None
+    store: str,
+    tag: str | None,
+    event: Any,
+    row: int | None,
+    run: int | None,
+    as_json: bool,
+    crate: Path | None,
 ) -> None:
     r"""Say what made a pass, or where an event of it came from.
 
@@ -48,15 +55,18 @@ def provenance(
     from etendue import load
     from etendue import provenance as prov
 
-    if event is not None and crate is not None:
-        raise click.UsageError("--event and --crate do not go together: a crate describes a whole pass")
-    if run is not None and event is None:
+    one = event is not None or row is not None
+    if one and crate is not None:
+        raise click.UsageError(
+            "--event (or --row) and --crate do not go together: a crate describes a whole pass"
+        )
+    if run is not None and not one:
         raise click.UsageError("--run says of which run an event is: give --event as well")
     if crate is not None:
         click.echo(str(prov.write_crate(store, tag, crate)))
-    elif event is not None:
-        row = None if run is None else run_of(load(store, tag), run)
-        steps = prov.lineage(store, tag, event, row)
+    elif one:
+        run = None if run is None else run_of(load(store, tag), run)
+        steps = prov.lineage(store, tag, event, run, row)
         click.echo(json.dumps([asdict(s) for s in steps], indent=2) if as_json else "\n".join(_told(steps)))
     else:
         record = prov.document(store, tag)
@@ -149,13 +159,14 @@ def _told(steps: Sequence[Step]) -> Iterable[str]:
     events = [step for step in steps if step.depth == 0]
     if len(events) > 1:
         runs = {step.run for step in events}
-        hint = "; --run tells those of different runs apart" if len(runs) > 1 else ""
+        hint = "; --run tells those of different runs apart" if len(runs) > 1 else "; --row chooses one"
         yield f"{len(events)} events have this number{hint}"
     for step in steps:
         if step.depth == 0:
             of_run = "" if step.run is None else f" of run {step.run}"
             numbers = ", ".join(f"{name} {n}" for name, n in step.identity.items() if name != RUN)
-            yield f"event {step.event_id}{of_run} ({numbers})"
+            row = "" if step.index is None else f", row {step.index:,}"
+            yield f"event {step.event_id}{of_run} ({numbers}){row}"
         yield f"  {'in' if step.depth == 0 else 'from'} {step.place}"
         yield from _indented(_where(step), by=6)
 

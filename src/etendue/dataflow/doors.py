@@ -140,7 +140,7 @@ def to_astropy(table: Table, columns: Columns) -> QTable:
     for name, column in columns.items():
         variable = table.variables[name]
         if variable.dtype == "str":
-            column = column.astype(str)
+            column = _plain(column)
         elif variable.units and column.dtype.kind in "iufc":
             unit = units.Unit(
                 variable.units, parse_strict="silent"
@@ -152,7 +152,7 @@ def to_astropy(table: Table, columns: Columns) -> QTable:
 
 
 def to_awkward(schema: Schema, tables: Mapping[str, Columns], name: str) -> awkward.Array:
-    """A table as records; rows that belong to events come as one list an event.
+    """A table as records; rows that belong to others come as one list an owner, with its key.
 
     Returns
     -------
@@ -165,16 +165,24 @@ def to_awkward(schema: Schema, tables: Mapping[str, Columns], name: str) -> awkw
     ImportError
         If awkward is not installed; says how to install it.
     """
+    from etendue.dataflow.owned import with_key
+
     awkward = _import("awkward")
+    table, columns = with_key(schema, tables, name)
     records = awkward.zip(
-        {column: awkward.from_numpy(array) for column, array in tables[name].items()}, depth_limit=1
+        {column: awkward.from_numpy(_plain(array)) for column, array in columns.items()}, depth_limit=1
     )
-    of = {column: schema[name].variables[column] for column in tables[name]}
+    of = {column: table.variables[column] for column in columns}
     records = awkward.with_parameter(records, "units", {c: v.units for c, v in of.items() if v.units})
     about = {c: v.description for c, v in of.items() if v.description}
     records = awkward.with_parameter(records, "descriptions", about)
-    parent = schema[name].parent
+    parent = table.parent
     return records if parent is None else awkward.unflatten(records, tables[parent][f"n_{name}"])
+
+
+def _plain(array: np.ndarray) -> np.ndarray:
+    """Text as NumPy's older kind, which other packages understand."""
+    return np.array(array.tolist(), dtype=str) if array.dtype.kind in "TO" else array
 
 
 def _import(name: str) -> Any:

@@ -79,6 +79,12 @@ class Flow:
         """
         return self._with(self.pipeline.model_copy(update={"write": references}))
 
+    def keyed(self) -> Flow:
+        """The same flow, which keeps with named columns also those that name their rows, as exports do."""
+        return (
+            self if self.pipeline.write is None else self._with(self.pipeline.with_keys(self.inputs.schema))
+        )
+
     def _with(self, pipeline: Pipeline) -> Flow:
         flow = replace(self, pipeline=pipeline)
         if "inputs" in self.__dict__:  # scanned once is enough
@@ -272,13 +278,13 @@ class Flow:
         """Run the pipeline and return one table as records, one list an event for child tables."""
         from etendue.dataflow.doors import to_awkward
 
-        plan, tables = self.collect(**where, needed=table)
+        plan, tables = self.keyed().collect(**where, needed=table)
         return to_awkward(plan.pipeline.schema, tables, table)
 
     def _table(self, name: str, where: Mapping[str, Any]) -> tuple[Table, Columns]:
         from etendue.dataflow.owned import with_key
 
-        plan, tables = self.collect(**where, needed=name)
+        plan, tables = self.keyed().collect(**where, needed=name)
         return with_key(plan.pipeline.schema, tables, name)
 
     def to_hdf5(
@@ -302,7 +308,7 @@ class Flow:
         """
         from etendue.dataflow.export import to_hdf5
 
-        return to_hdf5(self.plan(), path, identity=identity, **where)
+        return to_hdf5(self.keyed().plan(), path, identity=identity, **where)
 
     def to_zarr(
         self, path: str | Path, *, chunk_rows: int | None = None, consolidated: bool = True, **where: Any
@@ -328,7 +334,7 @@ class Flow:
         from etendue.dataflow.export import to_zarr
 
         options = {"chunk_rows": chunk_rows, "consolidated": consolidated}
-        return to_zarr(self.plan(), path, **options, **where)
+        return to_zarr(self.keyed().plan(), path, **options, **where)
 
     def to_parquet(
         self, path: str | Path, *, identity: Sequence[str] | None = None, **where: Any
@@ -351,7 +357,7 @@ class Flow:
         """
         from etendue.dataflow.export import to_parquet
 
-        return to_parquet(self.plan(), path, identity=identity, **where)
+        return to_parquet(self.keyed().plan(), path, identity=identity, **where)
 
     def histogram(
         self,

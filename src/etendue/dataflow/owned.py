@@ -9,7 +9,7 @@ from itertools import pairwise
 import numpy as np
 
 from etendue.kernel import offsets, owners
-from etendue.schema import Columns, Schema, SchemaError, Table
+from etendue.schema import Columns, Schema, SchemaError, Table, Variable
 
 
 @dataclass(frozen=True)
@@ -24,8 +24,8 @@ class OwnedRows:
         Their columns.
     identity : dict of str to array
         ``<dim>`` of the top table, the number of the row there that they belong to; the columns of its
-        key in that row; and ``vector_index``, their place among the rows of their owner. Of the
-        top table only the number.
+        key in that row, and of the keys of the owners between (see `repeated`); and ``vector_index``,
+        their place among the rows of their owner. Of the top table only the number.
     bounds : dict of str to int64 array
         Of each table that these rows own: where their rows begin and end in it, shape (n + 1,).
     owner : dict of str to array
@@ -82,6 +82,8 @@ class Ownership:
     ) -> Iterator[OwnedRows]:
         """Rows of a table and, after them, of the tables below it."""
         columns = tables.get(table.name, {})
+        if identity and table.parent is not None:
+            known = known | {name: columns[name] for name in table.identifying if name in columns}
         counts = {
             child.name: columns[f"n_{child.name}"]
             for child in self.schema.children(table.name)
@@ -98,8 +100,44 @@ class Ownership:
             yield from self._owned(self.schema[name], tables, {**theirs, "vector_index": place}, theirs)
 
 
+def owners_of(schema: Schema, table: Table) -> list[Table]:
+    """The tables whose rows own those of a table, the top first, by counts that are there.
+
+    Empty for the top, and for tables whose rows belong to nothing of it.
+    """
+    chain: list[Table] = []
+    while table.parent in schema and f"n_{table.name}" in schema[table.parent].variables:
+        table = schema[table.parent]
+        chain.insert(0, table)
+    return chain if table.name == schema.top.name else []
+
+
+def repeated(schema: Schema, table: Table, identity: Sequence[str] | None = None) -> dict[str, Variable]:
+    """The columns that rows of a table repeat of their owners, so that each says whose it is.
+
+    Parameters
+    ----------
+    schema : Schema
+        Declarations of the tables.
+    table : Table
+        Their table.
+    identity : sequence of str, optional
+        What they repeat of the top table; by default its key.
+
+    Returns
+    -------
+    dict of str to Variable
+        Of the top table, and then of the tables between, from the outermost on.
+    """
+    found: dict[str, Variable] = {}
+    for owner in owners_of(schema, table):
+        names = identity if owner.parent is None and identity is not None else owner.identifying
+        found |= {name: owner.variables[name] for name in names if name in owner.variables}
+    return found
+
+
 def with_key(schema: Schema, tables: Mapping[str, Columns], name: str) -> tuple[Table, Columns]:
-    """A table whose rows tell whose they are: with the key of the row of the top table that owns each.
+    """A table whose rows tell whose they are: with the keys of the rows that own each.
 
     Parameters
     ----------
@@ -113,22 +151,20 @@ def with_key(schema: Schema, tables: Mapping[str, Columns], name: str) -> tuple[
     Raises
     ------
     SchemaError
-        If it has another column with the name of one of the key.
+        If it has another column with the name of one of a key.
     """
     table, columns = schema[name], tables[name]
-    chain = [table]
-    while chain[-1].parent is not None:
-        chain.append(schema[chain[-1].parent])
-    top = chain[-1]
-    if any(f"n_{child.name}" not in tables.get(of.name, {}) for child, of in pairwise(chain)):
-        return table, columns
-    key = {column: tables[top.name][column] for column in top.identifying if column in tables[top.name]}
-    for of, child in pairwise(reversed(chain)):
-        owner = owners(tables[of.name][f"n_{child.name}"])
+    declared = repeated(schema, table)
+    key: Columns = {}
+    chain = [*owners_of(schema, table), table]
+    for of, child in pairwise(chain):
+        counts = tables[of.name][f"n_{child.name}"]
+        key |= {c: tables[of.name][c] for c in of.identifying if c in declared}
+        owner = owners(counts)
         key = {column: array[owner] for column, array in key.items()}
-    _refuse_others(top, key, name, columns)
-    declared = {**{column: top.variables[column] for column in key}, **table.variables}
-    return replace(table, variables=declared), {**key, **columns}
+        _refuse_others(chain[0], key, child.name, tables[child.name])
+    about = {column: replace(variable, dims=(table.dim,)) for column, variable in declared.items()}
+    return replace(table, variables={**about, **table.variables}), {**key, **columns}
 
 
 def _refuse_clashes(schema: Schema, table: Table) -> None:
@@ -155,9 +191,9 @@ def _refuse_others(top: Table, theirs: Columns, name: str, columns: Columns) -> 
         if not np.array_equal(theirs[column], columns[column], equal_nan=is_float):
             others = ", ".join(other for other in theirs if other not in (column, top.dim)) or "..."
             raise SchemaError(
-                f"column {name}/{column} cannot be exported: each row of /{name} repeats {top.name}/{column} "
-                f"of its owner, and has something else under that name; repeat others "
-                f"(identity, --identity {others}), or leave it out (--columns)"
+                f"column {name}/{column} cannot be exported: each row of /{name} repeats {column} of its "
+                f"owner (/{top.name}, or what is between), and has something else under that name; repeat "
+                f"others (identity, --identity {others}), or leave it out (--columns)"
             )
 
 

@@ -19,7 +19,7 @@ import numpy as np
 
 from etendue.dataflow.doors import attributes as cf_attributes
 from etendue.dataflow.draft import draft, refuse_outside
-from etendue.dataflow.owned import OwnedRows, Ownership, length
+from etendue.dataflow.owned import OwnedRows, Ownership, length, owners_of, repeated
 from etendue.schema import Columns, Schema, Table, Variable
 
 if TYPE_CHECKING:
@@ -129,12 +129,12 @@ def _fields(schema: Schema, table: Table, identity: Sequence[str]) -> pyarrow.Sc
 
     top = schema.top
     fields: dict[str, pa.Field] = {}
-    if _is_below(schema, table):
+    if table.name == top.name or owners_of(schema, table):
         about = {"long_name": f"row of /{top.name}"}
         fields[top.dim] = pa.field(top.dim, pa.int64(), metadata=about)
         if table.name != top.name:
             about = {"long_name": "place among the rows of the owner"}
-            fields |= {name: _field(top, top.variables[name]) for name in identity if name in top.variables}
+            fields |= {name: _field(top, v) for name, v in repeated(schema, table, identity).items()}
             fields["vector_index"] = pa.field("vector_index", pa.int64(), metadata=about)
     fields |= {
         variable.name: _field(table, variable)
@@ -146,13 +146,6 @@ def _fields(schema: Schema, table: Table, identity: Sequence[str]) -> pyarrow.Sc
             about = {"long_name": f"row of /{child.name} at which those of the row begin"}
             fields[f"first_{child.name}"] = pa.field(f"first_{child.name}", pa.int64(), metadata=about)
     return pa.schema(list(fields.values()), metadata={"description": table.description})
-
-
-def _is_below(schema: Schema, table: Table) -> bool:
-    """Whether the rows of a table belong, by counts that are there, to rows of the top table."""
-    while table.parent in schema and f"n_{table.name}" in schema[table.parent].variables:
-        table = schema[table.parent]
-    return table.name == schema.top.name
 
 
 def _field(table: Table, variable: Variable) -> pyarrow.Field:

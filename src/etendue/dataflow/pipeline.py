@@ -27,7 +27,7 @@ from etendue.dataflow.variables import (
     substitute,
     used,
 )
-from etendue.schema import Columns, Schema, Table, Variable
+from etendue.schema import Columns, Schema, Table, Variable, split
 
 
 class Pipeline(BaseModel):
@@ -141,6 +141,20 @@ class Pipeline(BaseModel):
                 f"pipeline {self.name!r} needs {listed}: give {' '.join(v.how for v in missing)}, or in "
                 f"Python find_pipeline(..., {python})"
             )
+
+    def with_keys(self, schema: Schema) -> Pipeline:
+        """The same pipeline, which writes with the columns also those that name their rows, for exports.
+
+        Parameters
+        ----------
+        schema : Schema
+            What the source gives.
+        """
+        if self.write is None:
+            return self
+        checked = self.check(schema)
+        keys = _keys_of(checked.written, checked.schema) - checked.written
+        return self.model_copy(update={"write": (*self.write, *sorted(keys))}) if keys else self
 
     def config(self) -> dict[str, Any]:
         """Everything that determines the result, as plain values."""
@@ -312,6 +326,17 @@ def _written(pipeline: Pipeline, full: Schema) -> frozenset[str]:
                 raise PipelineError(f"write = {reference!r} names no column; {providers(reference, full)}")
             names |= found
     return frozenset(n for n in names if not n.endswith(f"/{SELECTED}")) | _counts(full)
+
+
+def _keys_of(names: Iterable[str], schema: Schema) -> set[str]:
+    """The columns that name the rows of which columns are written, and the rows that own those."""
+    found = set()
+    for name in {split(name)[0] for name in names} | {schema.top.name}:
+        table: Table | None = schema[name]
+        while table is not None and table.role == "rows":
+            found |= {f"{table.name}/{column}" for column in table.identifying}
+            table = schema[table.parent] if table.parent else None
+    return found
 
 
 def _resolve_write(reference: str, schema: Schema) -> set[str]:

@@ -3,12 +3,13 @@
 One group a table, one array a column, with dimension names, units and descriptions; `xarray.open_datatree`
 reads the whole. Rows that belong to rows of another table are stored flat, as in a store: the owner's
 column ``n_<table>`` counts them, and names their dimension in the attribute ``sample_dimension``
-(contiguous ragged arrays of the CF conventions, section 9.3.3).
+(contiguous ragged arrays of the CF conventions, section 9.3.3). Each row repeats the keys of its owners.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from warnings import catch_warnings, simplefilter
@@ -17,7 +18,7 @@ import numpy as np
 
 from etendue.dataflow.doors import attributes as cf_attributes
 from etendue.dataflow.draft import draft, refuse_outside
-from etendue.dataflow.owned import length
+from etendue.dataflow.owned import length, repeated, with_key
 from etendue.schema import Columns, Schema, Table, Variable
 
 if TYPE_CHECKING:
@@ -82,8 +83,8 @@ def write_zarr(
         root = zarr.open_group(part, mode="w", zarr_format=3, attributes=dict(attributes or {}))
         tables = {table.name: _Rows(root, schema, table, chunk_rows) for table in schema.values()}
         for partition in partitions:
-            for name, columns in partition.items():
-                tables[name].append(columns)
+            for name in partition:
+                tables[name].append(with_key(schema, partition, name)[1])
         for name, columns in (static or {}).items():
             tables[name].append(columns)
         for table in tables.values():
@@ -99,17 +100,18 @@ class _Rows:
     """The arrays of one table, which grow by whole chunks."""
 
     def __init__(self, root: zarr.Group, schema: Schema, table: Table, chunk_rows: int | None) -> None:
-        widest = max((v.row_bytes(table.sizes) for v in table.variables.values()), default=1)
+        about = {name: replace(v, dims=(table.dim,)) for name, v in repeated(schema, table).items()}
+        columns = {**about, **table.variables}
+        widest = max((v.row_bytes(table.sizes) for v in columns.values()), default=1)
         self.chunk_rows = chunk_rows or max(1, min(CHUNK_ROWS, CHUNK_BYTES // max(widest, 1)))
         self.rows = self._n_waiting = 0
         self._waiting: list[Columns] = []
-        about = table.about
         group = root.require_group(table.name)
-        group.update_attributes(about)
+        group.update_attributes(table.about)
         dims = {f"n_{child.name}": child.dim for child in schema.children(table.name)}
         self._arrays = {
             name: _make_array(group, table, variable, self.chunk_rows, dims.get(name))
-            for name, variable in table.variables.items()
+            for name, variable in columns.items()
         }
 
     def append(self, columns: Columns) -> None:

@@ -374,7 +374,7 @@ def displays() -> Iterator[ModuleType]:
 def find_display(tree: xarray.DataTree) -> ModuleType:
     """The module that draws events of a loaded run, of those registered as ``etendue.displays``.
 
-    Such a module has ``draws(tree)``, whether it knows the tables, and ``event(tree, event_id, run=...)``,
+    Such a module has ``draws(tree)``, whether it knows the tables, and ``event(tree, event_id)``,
     which returns a figure. It may have ``needs(schema)``: the columns to read again from the raw file where a
     pass did not write what is drawn.
 

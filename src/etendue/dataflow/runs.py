@@ -7,10 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from etendue.dataflow.event import described
+from etendue.dataflow.source import RUN
 from etendue.errors import EtendueError
-
-#: Columns of the table ``observation`` that hold the number that an experiment gave to a run.
-NUMBERS = ("obs_id", "run_id")
 
 
 class RunError(EtendueError, LookupError):
@@ -23,7 +22,7 @@ def run_row(observation: Mapping[str, Any], number: int) -> int:
     Parameters
     ----------
     observation : mapping of str to array
-        The table: ``obs_id`` or ``run_id``, shape (n_runs,).
+        The table, shape (n_runs,): the last column of its key is the number that the experiment gave a run.
     number : int
         The number of the run as its pictures and the experiment call it. If no run has it, a row, from 0.
 
@@ -37,7 +36,8 @@ def run_row(observation: Mapping[str, Any], number: int) -> int:
     >>> run_row({"obs_id": np.array([201, 202])}, 202)
     1
     """
-    named = next((np.asarray(observation[name]) for name in NUMBERS if name in observation), None)
+    key = [name for name in described("observation", observation).identifying if name != RUN]
+    named = np.asarray(observation[key[-1]]) if key else None
     n_runs = max((len(np.asarray(column)) for column in observation.values()), default=0)
     rows = np.flatnonzero(named == number) if named is not None else np.empty(0, int)
     if len(rows) == 1:

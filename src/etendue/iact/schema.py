@@ -90,6 +90,7 @@ OBSERVATION = Table(
     dim="observation",
     role="static",
     description="one row a run",
+    key=("run", "obs_id"),
     variables=variables(
         "observation",
         run=("uint32", "", "run that the row describes"),

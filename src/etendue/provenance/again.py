@@ -11,14 +11,13 @@ from typing import Any
 import numpy as np
 from pydantic import ValidationError
 
-from etendue.dataflow.event import Event
 from etendue.dataflow.partition import SELECTED, Partition
 from etendue.dataflow.pipeline import Pipeline
 from etendue.dataflow.registry import ConfigError, find_stage
 from etendue.dataflow.source import get_source
 from etendue.dataflow.stage import Stage
 from etendue.errors import EtendueError
-from etendue.provenance.lineage import NoSuchEventError, Step, lineage
+from etendue.provenance.lineage import Step, lineage
 from etendue.provenance.reading import Activity, activities, document
 from etendue.schema import Schema, split
 
@@ -46,8 +45,7 @@ class Again:
 def read_again(
     store: str | Path,
     tag: str | None,
-    event: Event,
-    run: int | None,
+    row: int,
     wanted: Callable[[Schema], Iterable[str]],
 ) -> Again | None:
     """Read columns of one event that a pass did not write.
@@ -57,8 +55,10 @@ def read_again(
 
     Parameters
     ----------
-    store, tag, event, run
+    store, tag
         As of `etendue.provenance.lineage`.
+    row : int
+        Row of the event in the top table of the pass.
     wanted : callable
         From the tables, with all columns that the stages make, to the ``table/column`` names to read.
 
@@ -70,16 +70,13 @@ def read_again(
     Raises
     ------
     NoSuchEventError
-        If there is no such event, or more than one.
+        If there is no such row.
     NotAgainError
         If the raw file is gone or has changed.
     """
-    steps = lineage(store, tag, event, run)
-    if sum(step.depth == 0 for step in steps) > 1:
-        raise NoSuchEventError(f"several events have the number {event}; say of which run")
-    *passes, raw = steps
+    *passes, raw = lineage(store, tag, row=row)
     if raw.snapshot or raw.remark or raw.row is None:
-        raise NotAgainError(f"event {event} cannot be read again from {raw.place}: {raw.remark}")
+        raise NotAgainError(f"event {raw.event_id} cannot be read again from {raw.place}: {raw.remark}")
     made_by = [_activity(store, step) for step in reversed(passes)]
     source = get_source(raw.source)
     beside = _companions(made_by[0])

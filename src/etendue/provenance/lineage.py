@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 import numpy as np
 
 from etendue.dataflow import border
-from etendue.dataflow.event import Event, NoSuchEventError, integers, numbering, wanted_of
+from etendue.dataflow.event import Event, NoSuchEventError, integers, numbering, texts, wanted_of
+from etendue.dataflow.owned import length
 from etendue.dataflow.source import RUN, Scan, SourceError, file_of, get_source, guarded
 from etendue.kernel import offsets
 from etendue.provenance.checksum import sha256
@@ -72,8 +73,10 @@ class Step:
         Name of the pipeline that made the pass, and SHA-256 of its configuration; empty for raw files.
     remark : str
         Why it cannot be followed further, or why nothing exact is said.
-    identity : mapping of str to int
+    identity : mapping of str to int or str
         What tells the event from others, by column: its run, numbers and ids.
+    index : int or None
+        Of a pass: the row of the event in its table, from 0.
     """
 
     depth: int
@@ -90,10 +93,17 @@ class Step:
     pipeline: str = ""
     hash: str = ""
     remark: str = ""
-    identity: Mapping[str, int] = field(default_factory=dict)
+    identity: Mapping[str, int | str] = field(default_factory=dict)
+    index: int | None = None
 
 
-def lineage(store: str | Path, tag: str | None, event: Event, run: int | None = None) -> list[Step]:
+def lineage(
+    store: str | Path,
+    tag: str | None,
+    event: Event | None = None,
+    run: int | None = None,
+    row: int | None = None,
+) -> list[Step]:
     """Follow an event of a pass back to the raw file.
 
     Parameters
@@ -102,11 +112,13 @@ def lineage(store: str | Path, tag: str | None, event: Event, run: int | None = 
         The store.
     tag : str or None
         Name of the pass, or a snapshot's id; None for the newest one.
-    event : int, sequence of int, or mapping of str to int
+    event : int, sequence of int, or mapping of str to int or str, optional
         Which event: its number (`etendue.schema.Table.numbering`), its last numbers in the order of the key
-        of its table, or numbers by column.
+        of its table, or values by column.
     run : int, optional
         Its run, as the pass numbers them.
+    row : int, optional
+        Its row in its table, from 0: instead of ``event``, or where several have that name.
 
     Returns
     -------
@@ -123,25 +135,36 @@ def lineage(store: str | Path, tag: str | None, event: Event, run: int | None = 
     from etendue.store.reader import PassReader
 
     reader = PassReader.open(str(store), tag)
-    wanted = wanted_of(reader.schema.top, event) | ({} if run is None else {RUN: run})
-    matches = list(_find_in_pass(reader, wanted, (0, reader.n_partitions), tuple(wanted)))
+    top = reader.schema.top
+    wanted = ({} if event is None else wanted_of(top, event)) | ({} if run is None else {RUN: run})
+    named = ", ".join(f"{n} {v}" for n, v in wanted.items() if run is None or n != RUN)
+    named += "" if run is None else f" of run {run}"
+    if row is not None:
+        starts = offsets(reader.rows[top.name])
+        if not 0 <= row < starts[-1]:
+            raise NoSuchEventError(f"{reader.place} has no row {row} of {top.name}: it has {starts[-1]:,}")
+        block = int(np.searchsorted(starts, row, side="right")) - 1
+        blocks = (block, block + 1)
+    else:
+        blocks = (0, reader.n_partitions)
+    matches = list(_find_in_pass(reader, wanted, blocks, tuple(wanted)))
+    if row is not None:
+        matches = [match for match in matches if match.index == row]
+        named = ", ".join(filter(None, [named, f"row {row}"]))
     if not matches:
-        numbers = {name: number for name, number in wanted.items() if run is None or name != RUN}
-        of_run = "" if run is None else f" of run {run}"
-        raise NoSuchEventError(
-            f"{reader.place} has no event with {', '.join(f'{n} {v}' for n, v in numbers.items())}{of_run}"
-        )
-    search = _Search(numbering(reader.schema.top, wanted), tuple(wanted))
+        raise NoSuchEventError(f"{reader.place} has no event with {named}")
+    search = _Search(numbering(top, wanted), tuple(wanted))
     return [step for match in matches for step in search.of_pass(reader, match, 0)]
 
 
 @dataclass(frozen=True)
 class _Match:
-    """A row that was found: its block, its place there, and the integers that tell it from others."""
+    """A row that was found: its block, its place there and in all, and what tells it from others."""
 
     block: int
     row: int
-    identity: Mapping[str, int]
+    identity: Mapping[str, int | str]
+    index: int | None = None
 
     @property
     def run(self) -> int | None:
@@ -152,7 +175,7 @@ class _Match:
 class _Search:
     """The way back, step by step; a raw file is looked at once."""
 
-    number: str
+    number: str | None
     asked: tuple[str, ...]
     scans: dict[str, Scan | str] = field(default_factory=dict)
 
@@ -166,7 +189,7 @@ class _Search:
             depth,
             reader.place,
             "store",
-            match.identity[self.number],
+            match.identity.get(self.number, match.index),
             match.run,
             (match.block, match.block + 1),
             match.row,
@@ -174,6 +197,7 @@ class _Search:
             pipeline=made_by.name,
             hash=made_by.hash,
             identity=match.identity,
+            index=match.index,
         )
         identity = dict(match.identity)
         if RUN in identity:
@@ -182,7 +206,7 @@ class _Search:
             depth + 1,
             came_from.path,
             came_from.source,
-            match.identity[self.number],
+            match.identity.get(self.number, match.index),
             identity.get(RUN),
             (first, stop),
             size=came_from.size,
@@ -194,7 +218,7 @@ class _Search:
         yield from find(reader, came_from, before, identity)
 
     def _before_pass(
-        self, reader: PassReader, came_from: Input, before: Step, identity: Mapping[str, int]
+        self, reader: PassReader, came_from: Input, before: Step, identity: Mapping[str, int | str]
     ) -> Iterator[Step]:
         """The step of an input that is a pass, and those before it."""
         earlier = _open_snapshot(reader.path, came_from)
@@ -208,7 +232,7 @@ class _Search:
             yield from self.of_pass(earlier, match, before.depth)
 
     def _in_raw(
-        self, reader: PassReader, came_from: Input, before: Step, identity: Mapping[str, int]
+        self, reader: PassReader, came_from: Input, before: Step, identity: Mapping[str, int | str]
     ) -> Iterator[Step]:
         """The step of an input that is no pass."""
         scan = self._scan(came_from)
@@ -278,23 +302,25 @@ def _open_snapshot(here: str, came_from: Input) -> PassReader | None:
 
 
 def _find_in_pass(
-    reader: PassReader, wanted: Mapping[str, int], blocks: tuple[int, int], asked: Sequence[str]
+    reader: PassReader, wanted: Mapping[str, int | str], blocks: tuple[int, int], asked: Sequence[str]
 ) -> Iterator[_Match]:
     """Rows of the top table of a pass, of some partitions, that have the wanted numbers."""
     top = reader.schema.top
     names = _identity(top, asked)
     all_rows = reader.rows[top.name]
+    before = offsets(all_rows)
     for first in range(*blocks, _BATCH):
         numbers = range(first, min(first + _BATCH, blocks[1]))
         columns = reader.read({top.name: names}, numbers)[top.name]
         edges = offsets(all_rows[first : numbers.stop])
         for row in _rows(columns, wanted).tolist():
             block = int(np.searchsorted(edges, row, side="right")) - 1
-            yield _Match(first + block, row - int(edges[block]), _values(columns, row))
+            index = int(before[first]) + row
+            yield _Match(first + block, row - int(edges[block]), _values(columns, row), index)
 
 
 def _find_in_raw(
-    scan: Scan, wanted: Mapping[str, int], blocks: tuple[int, int], asked: Sequence[str]
+    scan: Scan, wanted: Mapping[str, int | str], blocks: tuple[int, int], asked: Sequence[str]
 ) -> Iterator[_Match]:
     """Rows of the top table of an input, of some blocks, that have the wanted numbers."""
     top = scan.schema.top
@@ -307,17 +333,19 @@ def _find_in_raw(
             yield _Match(ranges[partition.number][0], row, _values(columns, row))
 
 
-def _rows(columns: Columns, wanted: Mapping[str, int]) -> np.ndarray:
-    """Rows that have the wanted numbers, of those columns that there are."""
+def _rows(columns: Columns, wanted: Mapping[str, int | str]) -> np.ndarray:
+    """Rows that have the wanted values, of those columns that there are; all rows if nothing is wanted."""
+    if not wanted:
+        return np.arange(length(columns))
     tests = [columns[name] == number for name, number in wanted.items() if name in columns]
     return np.flatnonzero(np.logical_and.reduce(tests)) if tests else np.empty(0, np.int64)
 
 
-def _values(columns: Columns, row: int) -> dict[str, int]:
-    return {name: int(array[row]) for name, array in columns.items()}
+def _values(columns: Columns, row: int) -> dict[str, int | str]:
+    return {name: int(a[row]) if a.dtype.kind in "iu" else str(a[row]) for name, a in columns.items()}
 
 
 def _identity(top: Table, asked: Sequence[str]) -> list[str]:
-    """The whole numbers that tell rows of a top table apart: of its key, and those that were asked for."""
-    known = integers(top)
+    """What tells rows of a top table apart: of its key, and the columns that were asked for."""
+    known = integers(top) | texts(top)
     return [name for name in dict.fromkeys([*top.identifying, *asked]) if name in known]

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from etendue.dataflow.event import Event, only_event
+from etendue.dataflow.event import Event, event_number, event_row, only_event
 from etendue.dataflow.registry import ConfigError, displays, find_display
 from etendue.provenance.again import Again, read_again
 from etendue.schema import Schema
@@ -15,11 +15,18 @@ from etendue.schema import Schema
 if TYPE_CHECKING:
     from types import ModuleType
 
+    import xarray
     from matplotlib.figure import Figure
 
 
 def show(
-    store: str | Path, event: Event, *, tag: str | None = None, run: int | None = None, **options: Any
+    store: str | Path,
+    event: Event | None = None,
+    *,
+    tag: str | None = None,
+    run: int | None = None,
+    row: int | None = None,
+    **options: Any,
 ) -> Figure:
     """Draw one event of a pass.
 
@@ -30,10 +37,12 @@ def show(
     ----------
     store, tag
         As of `etendue.load`.
-    event : int, sequence of int, or mapping of str to int
+    event : int, sequence of int, or mapping of str to int or str, optional
         Number of the event, or several of its key, as of `etendue.provenance.lineage`.
     run : int, optional
         Row of its run, where runs share event numbers.
+    row : int, optional
+        Row of the event in its table, from 0: instead of ``event``, or where several have that name.
     **options
         Of the family's display, such as ``fits`` or ``hits`` of neutrino telescopes.
 
@@ -45,8 +54,10 @@ def show(
         If there is no such event, or it cannot be read again.
     """
     from etendue import load
+    from etendue.store.reader import PassReader
 
-    tree = load(store, tag)
+    tree, top = load(store, tag), PassReader.open(str(store), tag).schema.top.name
+    row = event_row(top, tree[top], event, run, row)
     hits = options.get("hits")
     if hits is None or hits in tree.children:
         try:
@@ -54,15 +65,14 @@ def show(
         except ConfigError:
             pass  # what it draws was not written
         else:
-            one, number = (tree, event) if isinstance(event, int) else only_event(tree, event, run)
-            return _drawn(display, one, number, run, options)
-    again = read_again(store, tag, event, run, lambda schema: _needs(schema, options))
+            return _drawn(display, *only_event(tree, None, top=top, row=row), options)
+    again = read_again(store, tag, row, lambda schema: _needs(schema, options))
     if again is None:
         find_display(tree)  # says what it would need
         raise ConfigError(f"no table {hits!r} of hits or pulses can be placed by the stages of this pass")
-    tables = _joined(store, tag, tree, again)
+    tables = _joined(tree, again, top, row)
     display = next(display for display in _able() if display.needs(again.partition.schema, **options))
-    return _drawn(display, tables, again.place.event_id, run, options)
+    return _drawn(display, tables, event_number(top, tables[top], row), options)
 
 
 def _able() -> Iterable[ModuleType]:
@@ -75,27 +85,24 @@ def _needs(schema: Schema, options: dict[str, Any]) -> list[str]:
     return next((names for display in _able() if (names := display.needs(schema, **options))), [])
 
 
-def _drawn(display: ModuleType, tables: Any, event_id: int, run: int | None, options: dict) -> Figure:
+def _drawn(display: ModuleType, tables: Any, event_id: int, options: dict) -> Figure:
     given = {name: value for name, value in options.items() if value is not None}
     known = inspect.signature(display.event).parameters
     if unknown := [name for name in given if name not in known]:
         raise ConfigError(f"pictures of this kind of telescope have no {unknown[0]}")
-    return display.event(tables, event_id, run=run, **given)
+    return display.event(tables, event_id, **given)
 
 
-def _joined(store: str | Path, tag: str | None, tree: Any, again: Again) -> dict[str, dict[str, Any]]:
-    """The event's own row of the pass, with all its numbers, and what was read again."""
-    from etendue.store.reader import PassReader
-
-    reader = PassReader.open(str(store), tag)
-    top, place = reader.schema.top.name, again.place
-    row = int(reader.rows[top][: place.blocks[0]].sum()) + place.row
-    tables = {
-        name: dict(node.dataset.variables) for name, node in tree.children.items() if name not in (top,)
-    }
-    tables[top] = {name: column[row : row + 1] for name, column in tree[top].dataset.variables.items()}
+def _joined(tree: xarray.DataTree, again: Again, top: str, row: int) -> dict[str, Any]:
+    """The event's own row of the pass, with its key and all its numbers, and what was read again."""
+    own = tree[top].to_dataset()
+    own = own.isel({own[next(iter(own.data_vars))].dims[0]: slice(row, row + 1)})
+    tables: dict[str, Any] = {name: dict(node.dataset.variables) for name, node in tree.children.items()}
     for name, columns in again.partition.tables.items():
-        tables[name] = tables[top] | dict(columns) if name == top else dict(columns)
+        tables[name] = dict(columns)
     for name, columns in again.partition.conditions.items():
         tables.setdefault(name, dict(columns))
+    read = {name: array for name, array in again.partition.tables.get(top, {}).items() if array.ndim == 1}
+    dim = own[next(iter(own.data_vars))].dims[0]
+    tables[top] = own.assign({name: (dim, array) for name, array in read.items()})
     return tables

@@ -25,6 +25,7 @@ from etendue.store.matching import (
     Matched,
     event_key,
     key_ends,
+    names_rows,
     overlapping,
     to_read,
     walk,
@@ -130,7 +131,8 @@ class Difference(Legible):
     recut : list of str
         Columns that are equal row by row, but cut into other chunks.
     columns : list of ColumnDifference
-        The others, those whose distribution moved most first.
+        The others, those whose distribution moved most first; what names the rows after all of them, or
+        before them if no rows could be matched.
     matched : dict of str to int
         Rows that were matched, by table; empty if no row can be.
     """
@@ -228,8 +230,19 @@ def diff(a: str, b: str, columns: Iterable[str] = ("*/*",), *, n_threads: int | 
     _fill(first, second, moved, n_threads)
     _match(first, second, found, n_threads)
     _sort_out_recut(first, second, found)
-    found.columns.sort(key=lambda c: (-np.nan_to_num(c.distance), -len(c.partitions), c.name))
+    found.columns.sort(key=partial(_rank, first.schema, bool(found.matched)))
     return found
+
+
+def _rank(schema: Schema, is_matched: bool, column: ColumnDifference) -> tuple:
+    """Where a column stands in the list: those whose distribution moved most first.
+
+    What names the rows comes last: where rows were matched it is equal in both, and differs only as one pass
+    has rows that the other has not. It comes first where none could be matched, as that is why.
+    """
+    table, name = split(column.name)
+    names_it = names_rows(schema, table, name)
+    return names_it == is_matched, -np.nan_to_num(column.distance), -len(column.partitions), column.name
 
 
 def beside(a: str, b: str) -> str:

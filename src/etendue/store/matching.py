@@ -17,7 +17,7 @@ from etendue.store.reader import PassReader
 MAX_OVERLAP = 8
 
 #: The least and the greatest key of a partition; None without rows.
-Ends = tuple[tuple[int, ...], tuple[int, ...]] | None
+Ends = tuple[tuple[int | str, ...], tuple[int | str, ...]] | None
 
 
 @dataclass(frozen=True)
@@ -91,12 +91,25 @@ def event_key(a: PassReader, b: PassReader) -> list[str]:
 
 
 def _common_key(a: Table, b: Table) -> list[str]:
-    """Columns of the key that both tables have, as integers."""
+    """Columns of the key that both tables have: as integers, or as text."""
     return [
         name
         for name in (a if a.key or not b.key else b).identifying
-        if all(name in of.variables and of.variables[name].dtype.startswith(("int", "uint")) for of in (a, b))
+        if any(
+            all(name in of.variables and of.variables[name].dtype.startswith(kind) for of in (a, b))
+            for kind in (("int", "uint"), "str")
+        )
     ]
+
+
+def names_rows(schema: Schema, table: str, column: str) -> bool:
+    """Whether a column is of the key of its table, or repeats one of the rows that own its rows."""
+    of: Table | None = schema[table]
+    while of is not None:
+        if column in of.identifying:
+            return True
+        of = schema.get(of.parent)
+    return False
 
 
 def _same_runs(a: PassReader, b: PassReader) -> bool:
@@ -153,7 +166,11 @@ def key_ends(columns: Columns) -> Ends:
     if len(keys[0]) == 0:
         return None
     order = np.lexsort(keys[::-1])
-    first, last = (tuple(int(key[row]) for key in keys) for row in order[[0, -1]])
+    whole = [key.dtype.kind in "iu" for key in keys]
+    first, last = (
+        tuple(int(key[row]) if is_int else str(key[row]) for key, is_int in zip(keys, whole, strict=True))
+        for row in order[[0, -1]]
+    )
     return first, last
 
 

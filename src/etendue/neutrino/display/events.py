@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from etendue.dataflow.event import event_row
 from etendue.neutrino.display.fits import EventError, Fit, fits_of
 from etendue.neutrino.display.light import Light, Tables, has_light, light_columns, light_of
 from etendue.neutrino.icecube.pulses import is_icetop
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
 
 # Colours that people with any colour vision can tell apart (Okabe & Ito 2008).
 _COLOURS = ("#D55E00", "#009E73", "#0072B2", "#CC79A7", "#E69F00", "#000000")
-#: Columns that number the events, the first that there is.
-_NUMBERS = ("event_id", "trigger_counter", "id")
 #: Around the light and the detector, this share of their extent, and this many metres, are shown.
 _MARGIN, _LEAST_MARGIN = 0.1, 30.0
 #: Length of the arrow along a cascade's direction, as a share of the picture's extent.
@@ -69,7 +68,8 @@ def event(
     tree : xarray.DataTree or mapping of tables
         What `etendue.load` or `Flow.compute` returns: ``events``, and hits or pulses with positions.
     event_id : int
-        Number of the event: its ``event_id`` (IceCube), ``trigger_counter`` or ``id`` (KM3NeT).
+        Number of the event, in the column that numbers rows of its table (`etendue.schema.Table.numbering`):
+        ``event_id`` (IceCube), ``trigger_counter`` (KM3NeT).
     run : int, optional
         Row of its run, where runs share event numbers.
     hits : str, optional
@@ -81,13 +81,15 @@ def event(
     Raises
     ------
     EventError
-        If there is no such event, more than one, or no hit with a position.
+        If it has no hit with a position.
+    NoSuchEventError
+        If there is no such event, or more than one.
     """
     import matplotlib.pyplot as plt
 
     tables = _as_tables(tree)
     events = tables["events"]
-    row = _row(events, event_id, run)
+    row = event_row("events", tree["events"], event_id, run)
     table = hits or next(iter(_light_tables(tables)), None)
     if table is None or table not in tables:
         raise EventError(f"there is no table {hits!r} of hits with positions; calibrate or place them first")
@@ -221,19 +223,3 @@ def _light_tables(tables: Tables) -> list[str]:
     """Tables of hits or pulses that belong to events and have positions."""
     owned = tables.get("events", {})
     return [name for name, columns in tables.items() if f"n_{name}" in owned and has_light(columns)]
-
-
-def _row(events: Mapping[str, Any], event_id: int, run: int | None) -> int:
-    number = next((name for name in _NUMBERS if name in events), None)
-    if number is None:
-        raise EventError(f"the events have none of the columns {_NUMBERS} that number them")
-    match = np.asarray(events[number]) == event_id
-    if run is not None and "run" in events:
-        match &= np.asarray(events["run"]) == run
-    rows = np.flatnonzero(match)
-    if len(rows) == 0:
-        known = np.asarray(events[number])
-        raise EventError(f"no event has {number} {event_id}; there are {', '.join(map(str, known[:8]))}...")
-    if len(rows) > 1 and run is None and "run" in events and len(set(np.asarray(events["run"])[rows])) > 1:
-        raise EventError(f"{len(rows)} events have {number} {event_id}; say of which run, counted from 0")
-    return int(rows[0])

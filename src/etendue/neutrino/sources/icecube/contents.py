@@ -25,7 +25,7 @@ EVENTS = Table(
     name="events",
     dim="event",
     description="one row a physics frame with its DAQ frame's objects, or a DAQ frame without physics frame",
-    key=("run", "run_id", "sub_run_id", "event_id", "sub_event_id"),
+    key=("run", "run_id", "sub_run_id", "event_id", "sub_event_id", "sub_event_stream"),
     variables=variables(
         "event",
         run=("uint32", "", "row of /observation: the input that the event is of"),
@@ -35,7 +35,7 @@ EVENTS = Table(
         run_id=("uint32", "", "run number"),
         sub_run_id=("uint32", "", "number of the file in the run"),
         event_id=("uint32", "", "number of the event in the run"),
-        sub_event_id=("uint32", "", "number of the physics frame among those of its event"),
+        sub_event_id=("uint32", "", "number of the physics frame among those of its splitter"),
         sub_event_stream=("str", "", "splitter that made the physics frame"),
         time=("int64", "ns", "start of the event since 1970-01-01 UTC; 0 without a header"),
         end_time=("int64", "ns", "end of the event since 1970-01-01 UTC; 0 without a header"),

@@ -18,6 +18,7 @@ OBSERVATION = Table(
     dim="run",
     role="static",
     description="one row an input",
+    key=("run", "det_id", "run_id"),
     variables=variables(
         "run",
         run=("uint32", "", "number of the row, which the rows of other tables name"),
