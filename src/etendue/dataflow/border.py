@@ -23,6 +23,9 @@ from etendue.dataflow.source import (
 )
 from etendue.schema import Columns, Schema, SchemaError, Table
 
+#: The table that every pass adds: what could not be read.
+FAILURES = "failures"
+
 
 def scan(
     source: Source,
@@ -36,9 +39,11 @@ def scan(
     more = {"companions": companions} if companions else {}
     with guarded(path, "scan"):
         if look and isinstance(source, StreamSource):
-            return source.look(path, **more)
-        found = source.scan(path, on_error, **more)
-        _check_counts(found)
+            found = source.look(path, **more)
+        else:
+            found = source.scan(path, on_error, **more)
+            _check_counts(found)
+        _check_names(found.schema)
         return found
 
 
@@ -128,3 +133,16 @@ def _check_counts(found: Scan) -> None:
         raise SchemaError(f"the tables are counted in different numbers of blocks: {lengths}")
     if negative := [name for name, counts in found.rows.items() if counts.min(initial=0) < 0]:
         raise SchemaError(f"the rows of {negative} are negative in some blocks")
+
+
+def _check_names(schema: Schema) -> None:
+    """See that no table has the name of one that every pass adds, or of a column of another table."""
+    if FAILURES in schema:
+        raise SchemaError(
+            f"a table is called {FAILURES!r}, as that of a pass which lists what could not be read; its "
+            "source must give it another name"
+        )
+    for table in schema.values():
+        parent, _, name = table.name.rpartition("/")
+        if parent in schema and name in schema[parent].variables:
+            raise SchemaError(f"the table {table.name!r} has the name of a column of {parent!r}")

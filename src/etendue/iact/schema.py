@@ -18,6 +18,12 @@ from etendue.schema import Table, variables
 #: Kind of the tables that hold one row a camera readout: ``@camera/image``.
 CAMERA = "camera"
 
+#: Tables and folders of tables that a camera's own must not take the place of, whatever it is called.
+RESERVED = frozenset(
+    {"events", "array", "observation", "simulation", "showers", "calibration", "camera", "readout", "optics"}
+    | {"failures"}
+)
+
 
 class EventType(IntEnum):
     """Why an event was taken (the values of the CTAO data model, as in ctapipe)."""

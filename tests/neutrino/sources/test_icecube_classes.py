@@ -6,6 +6,7 @@ import struct
 import numpy as np
 import pytest
 
+import etendue as et
 from etendue.dataflow.source import SourceError
 from etendue.neutrino.sources.icecube import names, read_frames
 
@@ -220,3 +221,16 @@ def test_a_frame_is_what_it_is_made_of(path):
     assert i3._few(246) == b"\xf6"
     assert i3._few(247) == b"\xfe\xf7"
     assert i3._few(10_000) == b"\xfd" + struct.pack("<H", 10_000)
+
+
+def test_keys_called_like_tables_of_ours(tmp_path):
+    """Pulse series whose keys are names of tables that a pass or a stage adds."""
+    names = ("failures", "observation", "detector", "modules", "detector_file", "events")
+    pulses = {name: i3.pulse_map({(1, 1, 0): [(0.0, 1.0, 1.0, 1)]}) for name in names}
+    path = tmp_path / "names.i3"
+    path.write_bytes(i3.frame("Q", {"I3EventHeader": i3.header(1, 1)}) + i3.frame("P", pulses))
+    et.open(str(path)).write(tmp_path / "s", "p", quiet=True)
+    tree = et.load(tmp_path / "s", "p")
+    for name in names:
+        assert tree[f"{name}_I3RecoPulseSeriesMap"]["charge"].values.tolist() == [1.0]
+    assert tree["events"]["event_id"].values.tolist() == [1]

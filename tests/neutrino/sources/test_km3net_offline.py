@@ -7,6 +7,7 @@ from contextlib import suppress
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from km3net_testdata import data_path
 
 from etendue.dataflow.partition import Partition
 from etendue.dataflow.source import Scan, SourceError
-from etendue.neutrino.sources.km3net import KM3NeTSource
+from etendue.neutrino.sources.km3net import KM3NeTSource, dst
 from etendue.neutrino.sources.km3net.headers import header, header_values
 from etendue.neutrino.sources.km3net.streams import opened
 
@@ -296,3 +297,17 @@ def test_broken_bytes_give_source_errors(tmp_path_factory, name, edits):
             for table in scan.schema.values():
                 if table.role == "rows":
                     table.validate(part.tables[table.name], complete=True)
+
+
+def test_branches_of_a_production_called_like_columns_of_ours(monkeypatch):
+    """A branch ``run_id`` or ``hits`` of its tree replaces nothing, and neither do two of one plain name."""
+    kinds = {"run_id": "column", "hits": "list", "failures": "list", "a.b": "column", "a_b": "column"}
+    branch = SimpleNamespace(branches=[], typename="")
+    monkeypatch.setattr(dst, "_kind", lambda found: (kinds[found.name], ">f8"))
+    branches = SimpleNamespace(
+        all={name: SimpleNamespace(**vars(branch), name=name) for name in kinds}, path="", tree="T"
+    )
+    parts = dst.parts(branches)
+    columns = {c.variable.name: c.branches for c in parts[0].columns}
+    assert columns == {"run_id_": ("run_id",), "a_b": ("a.b",), "a_b_": ("a_b",)}
+    assert [part.table for part in parts[1:]] == ["hits_", "failures_"]

@@ -19,6 +19,7 @@ import numpy as np
 
 from etendue.dataflow.source import SourceError
 from etendue.iact.known_telescopes import KNOWN_TELESCOPES
+from etendue.iact.schema import RESERVED
 from etendue.iact.sources.simtel.objects import Object, ObjectError, unpack
 from etendue.iact.sources.simtel.stream import SYNC
 from etendue.iact.sources.simtel.walk import Damage
@@ -80,8 +81,9 @@ class Camera:
 
     @property
     def label(self) -> str:
-        """Name of its table."""
-        return re.sub(r"[^a-z0-9_]", "_", self.name.lower()) or "camera"
+        """Name of its table; none of those that all runs have, of which a camera may have the name."""
+        name = re.sub(r"[^a-z0-9_]", "_", self.name.lower()) or "camera"
+        return f"{name}_camera" if name in RESERVED else name
 
     @property
     def can_be_corrected(self) -> bool:

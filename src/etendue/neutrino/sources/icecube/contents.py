@@ -17,7 +17,19 @@ PULSES = frozenset(
 HEADER = "I3EventHeader"
 #: Where what other streams hold goes; other characters go to ``stream_<character>``.
 STREAMS = {"G": "geometry", "C": "calibration", "D": "detector_status", "S": "simulation", "I": "information"}
-RESERVED = frozenset({"events", "detector", "modules", "observation", "frame_objects", "tray_info"})
+#: Tables of ours, those that a pass and the stages add among them.
+RESERVED = frozenset(
+    {
+        "events",
+        "detector",
+        "modules",
+        "detector_file",
+        "observation",
+        "frame_objects",
+        "tray_info",
+        "failures",
+    }
+)
 #: Longest part of a key that names a table.
 _LONGEST = 512
 

@@ -40,6 +40,13 @@ HEAD_MAP = "Head_map_string_string"
 
 #: Members of ROOT's base classes, which mean nothing here.
 _BOOKKEEPING = {"fUniqueID", "fBits", "any"}
+#: Tables and columns of events that offline files, stages and passes have, whatever a branch is called.
+_RESERVED = frozenset(
+    {"run", "selected", "observation", "meta", HEADER.name, "dst_inputs", "failures"}
+    | {"detector", "modules", "detector_file"}
+    | {name for part in evt.PARTS for name in (part.table, f"n_{part.table}")}
+    | {column.variable.name for part in evt.PARTS if part.table == TOP for column in part.columns}
+)
 
 
 class DSTStream(OfflineStream):
@@ -99,20 +106,31 @@ def _parts(branches: Branches) -> tuple[Part, ...]:
     ]
     members: dict[str, list[Column]] = {group: [] for group in groups}
     columns, lists = [], []
+    taken = dict.fromkeys(_RESERVED, "")
     for name, branch in branches.all.items():
         kind, disk = _kind(branch)
         group = next((group for group in groups if name.startswith(f"{group}/")), "")
         if not kind or re.split(r"[./]", name)[-1] in _BOOKKEEPING:
             continue
         if group and kind == "member":
-            members[group].append(_column(_member(name), f"{_column_name(group)}_row", name, disk))
+            own = _free(_member(name), name, {c.variable.name: c.branches[0] for c in members[group]})
+            members[group].append(_column(own, f"{_free(_column_name(group), group, taken)}_row", name, disk))
         elif not group and kind == "list":
-            table = _column_name(name)
+            table = _free(_column_name(name), name, taken)
             lists.append(Part(table, (_column("value", f"{table}_item", name, disk),), TOP))
         elif not group and kind == "column":
-            columns.append(_column(_column_name(name), "event", name, disk))
-    collections = [Part(_column_name(g), tuple(found), TOP, g) for g, found in members.items() if found]
+            columns.append(_column(_free(_column_name(name), name, taken), "event", name, disk))
+    collections = [
+        Part(_free(_column_name(g), g, taken), tuple(found), TOP, g) for g, found in members.items() if found
+    ]
     return Part(TOP, tuple(columns)), *collections, *lists
+
+
+def _free(name: str, branch: str, taken: dict[str, str]) -> str:
+    """A name for what a branch holds that nothing else has, neither of ours nor of another branch."""
+    while taken.setdefault(name, branch) != branch:
+        name += "_"
+    return name
 
 
 def _column_name(branch: str) -> str:

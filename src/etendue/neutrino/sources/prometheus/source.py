@@ -151,7 +151,10 @@ def _tables(path: str, records: dict[str, Any], first: int) -> dict[str, Columns
                 raise SourceError(path, place, "its lists are not as long as those of the other fields")
             column = _numbers(path, place, values.flatten())
             if table == "mc_tracks":
-                tables[table][field.name.removeprefix("final_state_")] = _converted(field.name, column)
+                own = field.name.removeprefix("final_state_")
+                if own in tables[table]:
+                    raise SourceError(path, place, f"two fields would be the column {own}; rename one")
+                tables[table][own] = _converted(field.name, column)
             elif field.name in _HITS:
                 name, dtype, _, _ = _HITS[field.name]
                 tables[table][name] = column.astype(dtype)
