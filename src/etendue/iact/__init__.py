@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from etendue.iact.cleaning import Clean
     from etendue.iact.parameters import Parametrise
     from etendue.iact.schema import EventType
-    from etendue.iact.selection import SelectEventType
+    from etendue.iact.selection import KeepTelescopes, SelectEventType
     from etendue.iact.simulate import Simulation
     from etendue.iact.stereo import ReconstructStereo
     from etendue.iact.traces import Integrate
@@ -24,6 +24,7 @@ _HOMES = {
     "EventType": "schema",
     "Geometry": "camera",
     "Integrate": "traces",
+    "KeepTelescopes": "selection",
     "Parametrise": "parameters",
     "ReconstructStereo": "stereo",
     "SelectEventType": "selection",
@@ -38,6 +39,7 @@ __all__ = [
     "EventType",
     "Geometry",
     "Integrate",
+    "KeepTelescopes",
     "Parametrise",
     "ReconstructStereo",
     "SelectEventType",

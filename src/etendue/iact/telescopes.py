@@ -12,7 +12,7 @@ that is known and just not there: the same pipeline serves many arrays.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from typing import ClassVar, get_origin
@@ -42,7 +42,7 @@ class CameraStage(TableStage):
         for name, parameter in self.by_telescope().items():
             if isinstance(parameter, Mapping):
                 try:
-                    check_patterns(parameter, _array(static))
+                    check_patterns(parameter, array_of(static))
                 except ValueError as error:
                     raise ConfigError(f"{name}: {error}") from None
 
@@ -80,6 +80,43 @@ def check_patterns(parameter: Mapping[str, object], array: Columns) -> None:
         _value(parameter, array, row)
 
 
+def matching(patterns: Iterable[int | str], array: Columns) -> np.ndarray:
+    """Which telescopes are meant by numbers and patterns.
+
+    Parameters
+    ----------
+    patterns : iterable of int or str
+        Numbers of telescopes, and patterns as of a parameter by telescope.
+    array : dict of str to array
+        The telescopes of the inputs.
+
+    Returns
+    -------
+    bool array, shape (n_telescopes,)
+        Of each row of ``array``.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such number, a pattern is misspelt, or no telescope is meant at all.
+    """
+    rows = [_names(array, row) for row in range(len(array["tel_id"]))]
+    there = list(dict.fromkeys(name for names in rows for name in names))
+    wanted = [f"tel {given}" if isinstance(given, int) else given for given in patterns]
+    for pattern in wanted:
+        known = there if NUMBER.fullmatch(pattern) else (*there, *KNOWN_NAMES)
+        if not any(fnmatchcase(name, pattern) for name in known):
+            numbers = np.unique(array["tel_id"]).tolist()
+            raise ConfigError(
+                f"{pattern!r} is no telescope of the inputs{_nearest(pattern, there)}; there are the types "
+                f"{', '.join(_types(array))}, with the numbers {numbers}"
+            )
+    meant = np.array([any(fnmatchcase(n, p) for n in names for p in wanted) for names in rows], dtype=bool)
+    if not meant.any():
+        raise ConfigError(f"no telescope of the inputs is meant by {wanted}; there are {_types(array)}")
+    return meant
+
+
 def _nearest(pattern: str, there: list[str]) -> str:
     """A right pattern that is like a wrong one."""
     close = get_close_matches(pattern.rstrip("*"), [*there, *KNOWN_NAMES], n=1, cutoff=0.5)
@@ -88,7 +125,14 @@ def _nearest(pattern: str, there: list[str]) -> str:
     return f"; did you mean {found + '*' * pattern.endswith('*')!r}?" if found else ""
 
 
-def _array(conditions: Mapping[str, Columns]) -> Columns:
+def array_of(conditions: Mapping[str, Columns]) -> Columns:
+    """The table that names the telescopes.
+
+    Raises
+    ------
+    SchemaError
+        If the inputs have none.
+    """
     try:
         return conditions["array"]
     except KeyError:
@@ -125,7 +169,7 @@ def values[T](
     """
     if not isinstance(parameter, Mapping):
         return np.full(len(tel_id), parameter)
-    array = _array(conditions)
+    array = array_of(conditions)
     rows, of_readout = np.unique(telescope_rows(array, run, tel_id), return_inverse=True)
     chosen = [_value(parameter, array, row) for row in rows]
     return np.array(chosen or list(parameter.values()))[of_readout]
@@ -150,7 +194,7 @@ def of_camera[T](parameter: ByTelescope[T], camera: str, static: Mapping[str, Co
     """
     if not isinstance(parameter, Mapping):
         return np.array([parameter])
-    array, optics = _array(static), static.get(f"optics/{camera}", {})
+    array, optics = array_of(static), static.get(f"optics/{camera}", {})
     columns = ("type", "name", "camera_name")
     types = set(zip(*(map(str, optics.get(column, array[column])) for column in columns), strict=True))
     rows = [n for n, names in enumerate(zip(*(array[c] for c in columns), strict=True)) if names in types]
