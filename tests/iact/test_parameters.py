@@ -89,7 +89,7 @@ def test_parameters_are_those_of_ctapipe(shared, frame):
             columns["true_image"] = data["sim/true_image"][:]
         focal_length = group.camera.attrs["equivalent_focal_length_m"]
         partition = partition_of(columns, [len(columns["image"])], group.pixels, focal_length)
-        stage = Parametrise(frame=frame)
+        stage = Parametrise(frame=frame, true_images=True)
         made = {name.removeprefix("toycam/"): c for name, c in stage(partition).items()}
         expected = dict(expected_columns(data[f"params_{frame}_frame"], ""))
         if frame == "telescope" and "params_true_telescope_frame" in data:
@@ -265,7 +265,7 @@ def test_more_light_of_the_same_shape(row, factor):
 
 def test_declares_what_it_makes():
     for frame in ("camera", "telescope"):
-        stage, partition = Parametrise(frame=frame), partition_of(COLUMNS, [8])
+        stage, partition = Parametrise(frame=frame, true_images=True), partition_of(COLUMNS, [8])
         made, declared = stage(partition), stage.provides(partition.schema)
         assert made.keys() == declared.keys()
         schema = partition.schema.with_variables(declared)
@@ -285,7 +285,7 @@ def test_units_are_ones_that_astropy_parses():
 
 def test_simulated_images_only_where_there_are_any_and_they_are_wanted():
     partition = partition_of(COLUMNS, [8])
-    assert "toycam/true_image" in Parametrise().requires(partition.schema)
+    assert "toycam/true_image" in Parametrise(true_images=True).requires(partition.schema)
     stage = Parametrise(true_images=False)
     assert "toycam/true_image" not in stage.requires(partition.schema)
     assert not any("true_" in name for name in stage(partition))

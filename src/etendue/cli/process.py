@@ -70,9 +70,9 @@ def _flow(pipeline: str, files: tuple[str, ...], write: tuple[str, ...], **optio
     from etendue import find_pipeline, open
 
     chain = find_pipeline(pipeline, **options.pop("variables"))
-    chain.check_variables()
     options |= options.pop("companions")
     flow = open(*files, memory_limit=options.pop("memory"), **options) | chain
+    flow.pipeline.check_variables()
     return flow.columns(*write) if write else flow
 
 

@@ -103,7 +103,7 @@ def watch(
     from etendue.dataflow.watch import watch as batches
 
     stop, options["companions"] = Stop(), checked(companions)
-    chain = find_pipeline(pipeline, **variables)
+    chain = find_pipeline(pipeline, **variables).beside(options["companions"])
     chain.check_variables()
     if write:
         chain = chain.model_copy(update={"write": write})

@@ -86,7 +86,7 @@ class Flow:
         )
 
     def _with(self, pipeline: Pipeline) -> Flow:
-        flow = replace(self, pipeline=pipeline)
+        flow = replace(self, pipeline=pipeline.beside(self.companions))
         if "inputs" in self.__dict__:  # scanned once is enough
             flow.__dict__["inputs"] = self.inputs
         return flow

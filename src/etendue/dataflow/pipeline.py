@@ -109,6 +109,15 @@ class Pipeline(BaseModel):
                 raise VariableError(f"stage {stage.name!r}: {explain(error)}") from None
         return self.model_copy(update={"stages": tuple(stages), "write": write, "variables": variables})
 
+    def beside(self, files: Mapping[str, str]) -> Pipeline:
+        """The same pipeline for inputs with some files beside them (`etendue.dataflow.companions`).
+
+        A file that is required, and was not given, is the one of its name.
+        """
+        waiting = {v.name for v in self.variables if v.type == "file" and is_unset(v.current)}
+        mine = {name: file for name, file in files.items() if name in waiting}
+        return self.set(**mine) if mine else self
+
     def templates(self) -> dict[int, dict[str, Any]]:
         """How parameters that variables give are written, by stage; only where they still are as given."""
         known = {variable.name: variable for variable in self.variables}

@@ -188,9 +188,12 @@ class Clean(CameraStage):
     }
 
     method: Literal["tailcuts"] = Field("tailcuts", description="two thresholds: picture and boundary")
-    picture: ByTelescope[NonNegativeFloat] = Field(10.0, description="least charge of a picture pixel, pe")
+    picture: ByTelescope[NonNegativeFloat] = Field(
+        {"*": 10.0, "LST*": 8.0, "MST*": 8.0, "SST*": 6.0}, description="least charge of a picture pixel, pe"
+    )
     boundary: ByTelescope[NonNegativeFloat] = Field(
-        5.0, description="least charge next to a picture pixel, pe"
+        {"*": 5.0, "LST*": 4.0, "MST*": 4.0, "SST*": 3.0},
+        description="least charge of a pixel that has a picture neighbour, pe",
     )
     min_neighbors: ByTelescope[NonNegativeInt] = Field(
         2, description="neighbours above the picture threshold that a picture pixel needs"

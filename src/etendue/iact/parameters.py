@@ -298,7 +298,7 @@ class Parametrise(TableStage):
     reads: ClassVar = ("@camera/image", "@camera/peak_time", "@camera/image_mask", "@camera/true_image?")
 
     frame: Frame = Field("telescope", description="degrees on the sky, or metres in the camera")
-    true_images: bool = Field(True, description="parametrise simulated images, too")
+    true_images: bool = Field(False, description="parametrise simulated images, too")
     focal_length: FocalLength = Field("auto", description=DESCRIPTION)
 
     def check(self, schema: Schema, static: Mapping[str, Columns]) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from etendue.dataflow.partition import Partition
 from etendue.dataflow.source import OnError, Scan, SourceError, UnknownKindError
+from etendue.neutrino.sources.km3net.companion import ABOUT, DETECTOR, with_detector
 from etendue.neutrino.sources.km3net.streams import (
     HEADER_BYTES,
     MAGIC,
@@ -36,6 +37,7 @@ class KM3NeTSource:
     """
 
     name = "km3net"
+    companions: ClassVar = {DETECTOR: ABOUT}
 
     def accepts(self, path: str) -> bool:
         """Whether the file is a ROOT file with one of the streams."""
@@ -72,17 +74,21 @@ class KM3NeTSource:
             f"KM3NeT's streams ({', '.join(STREAMS)})",
         )
 
-    def scan(self, path: str, on_error: OnError = "raise") -> Scan:
+    def scan(
+        self, path: str, on_error: OnError = "raise", *, companions: Mapping[str, str] | None = None
+    ) -> Scan:
         """Count the rows of a stream; decodes no hit.
 
         Raises
         ------
         SourceError
             If the file has no such stream, or no stream with entries if none is named, or if what counts
-            the rows is broken and ``on_error`` is ``raise``.
+            the rows is broken and ``on_error`` is ``raise``; if the companion ``detector`` is not whole, or
+            is of another detector.
         """
         with opened(path) as file:
-            return _pick(path, file).scan(path, file, on_error)
+            found = _pick(path, file).scan(path, file, on_error)
+        return with_detector(found, companions)
 
     def read(
         self,
