@@ -11,6 +11,7 @@ channels) and ``/optics/<camera>`` (one row).
 
 from __future__ import annotations
 
+from dataclasses import replace
 from enum import IntEnum
 
 from etendue.schema import Table, variables
@@ -141,6 +142,27 @@ SIMULATION = Table(
         min_scatter_range=("float64", "m", "inner radius of the impact points' disc"),
         max_scatter_range=("float64", "m", "outer radius of the impact points' disc"),
     ),
+)
+
+
+#: Of what is simulated, what a row of /events has as well.
+TRUTH = tuple(name for name in EVENTS.variables if name.startswith("true_"))
+
+SHOWERS = Table(
+    name="showers",
+    dim="shower",
+    description="one row a simulated shower (each use of one), triggered or not",
+    key=("run", "obs_id", "event_id", "shower_index"),
+    variables=variables(
+        "shower",
+        run=("uint32", "", "row of /observation: the run that the shower is of"),
+        obs_id=("int64", "", "observation (run) number"),
+        event_id=("int64", "", "number of the event that the shower was simulated for, as in /events"),
+        shower_index=("int64", "", "position of the shower in its run, from 0"),
+        shower_id=("int64", "", "number of the shower, which may be used more than once"),
+        triggered=("bool", "", "whether the input has an event of it"),
+    )
+    | {name: replace(EVENTS.variables[name], dims=("shower",)) for name in TRUTH},
 )
 
 

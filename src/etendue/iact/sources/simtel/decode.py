@@ -30,7 +30,9 @@ MAX_SUM = (1 << 31) - 1
 
 _POINTING = struct.Struct("<ff")
 _IMPACT = struct.Struct("<iff")
-_INT, _SHORT = struct.Struct("<i"), struct.Struct("<h")
+#: A number at the start of an object.
+NUMBER = struct.Struct("<i")
+_SHORT = struct.Struct("<h")
 _MONITORING = struct.Struct("<12x")
 _DIMENSIONS = struct.Struct("<hhhh")
 _PEDESTALS = struct.Struct("<8xh")
@@ -385,11 +387,11 @@ def laser_calibration(found: Object, n_gains: int, n_pixels: int) -> tuple[np.nd
 
 def disabled_pixels(found: Object) -> np.ndarray:
     """Decode which pixels have no high voltage (2005)."""
-    (n_without_trigger,) = unpack(_INT, found.data, found.start, found.stop)
+    (n_without_trigger,) = unpack(NUMBER, found.data, found.start, found.stop)
     at = found.start + 4 + 4 * n_without_trigger
     if n_without_trigger < 0 or found.version != 0:
         raise ObjectError("the list of disabled pixels is corrupted")
-    (n_disabled,) = unpack(_INT, found.data, at, found.stop)
+    (n_disabled,) = unpack(NUMBER, found.data, at, found.stop)
     return array(found.data, "<i4", n_disabled, at + 4, found.stop)
 
 
