@@ -1,5 +1,6 @@
 """Stages in a file beside the pipeline file."""
 
+import os
 import pickle
 import subprocess
 import sys
@@ -150,3 +151,34 @@ def test_a_parameter_of_a_stage_in_a_file_is_checked(mine):
     mine.write_text(TOML)
     with pytest.raises(PipelineError, match=r"'scaled' reads 'hits/charge'.*are of the kind simulated"):
         (et.open("simulated://gamma?n_showers=3&seed=1") | find_pipeline(mine)).plan()
+
+
+def of_another_user(path, monkeypatch):
+    """Let a file be somebody else's: give it away, or be another, who is not root."""
+    if os.geteuid() == 0:
+        os.chown(path, 12345, -1)
+    else:
+        monkeypatch.setattr(os, "geteuid", lambda: 12345)
+
+
+@pytest.mark.parametrize("what", ["file", "folder"])
+def test_what_another_user_can_change_is_not_run(mine, monkeypatch, what):
+    find_pipeline(mine)
+    (mine.parent / "my_stages.py").write_text(SOURCE + "raise SystemExit('it has run')\n")
+    of_another_user(mine.parent / "my_stages.py" if what == "file" else mine.parent, monkeypatch)
+    with pytest.raises(ConfigError, match=r"not run: .*belongs to user .*ETENDUE_TRUST"):
+        find_pipeline(mine)
+    monkeypatch.setenv("ETENDUE_TRUST", f"/elsewhere:{mine.parent.parent}")
+    with pytest.raises(SystemExit, match="it has run"):
+        find_pipeline(mine)
+
+
+def test_what_everyone_can_change_is_not_run(mine):
+    for place, mode in ((mine.parent / "my_stages.py", 0o666), (mine.parent, 0o777)):
+        before = place.stat().st_mode
+        place.chmod(mode)
+        with pytest.raises(ConfigError, match="not run: everyone may write to"):
+            find_pipeline(mine)
+        place.chmod(before)
+    mine.parent.chmod(0o1777)  # as /tmp: nobody replaces the files of others
+    assert find_pipeline(mine).stages

@@ -1,18 +1,25 @@
 """Code that a pipeline file names: looked at before it is imported, since importing runs it.
 
 A pipeline file may come from somebody else. What it names has to be a stage by its source, else nothing of it
-is run: ``os:system`` or a script with side effects is refused unseen. A module that does hold the stage is
-imported, and then does what its author wants, as any program that one starts.
+is run: ``os:system`` or a script with side effects is refused unseen. A file of stages runs only if nobody
+but its user, and root, can change it: others could run what they like as that user. `TRUST` names folders
+that are taken nevertheless. What holds the stage and may run does what its author wants, as any program that
+one starts.
 """
 
 from __future__ import annotations
 
 import ast
+import os
+import stat
 import sys
 from collections.abc import Iterator
 from importlib.machinery import ModuleSpec
 from importlib.util import resolve_name
+from pathlib import Path
 
+#: Variable of the environment: folders, with a colon between, whose files of stages run whoever owns them.
+TRUST = "ETENDUE_TRUST"
 #: Modules that are followed from one to the next to where a stage is defined.
 _MOST_STEPS = 10
 
@@ -44,6 +51,47 @@ def _why_not(module: str, name: str, steps: int) -> str:
         return f"module {module!r} has no source to look at; register the stage as an entry point"
     is_package = spec.submodule_search_locations is not None
     return _why_not_in(source, name, module if is_package else module.rpartition(".")[0], module, steps)
+
+
+def why_not_trusted(path: Path) -> str:
+    """Why a file of stages is not run: who else could change it; empty if nobody could.
+
+    Parameters
+    ----------
+    path : Path
+        The file, without symbolic links.
+
+    Raises
+    ------
+    OSError
+        If it, or its folder, cannot be looked at.
+    """
+    if not hasattr(os, "geteuid"):  # not POSIX: owners say nothing there
+        return ""
+    trusted = [
+        Path(folder).expanduser().resolve() for folder in os.environ.get(TRUST, "").split(":") if folder
+    ]
+    if any(path.is_relative_to(folder) for folder in trusted):
+        return ""
+    advice = f"look at it, and copy it into a folder of yours, or name its folder in {TRUST}"
+    for place in (path, path.parent):
+        facts = place.stat()
+        if facts.st_uid not in (0, os.geteuid()):
+            return f"{place} belongs to {_user(facts.st_uid)}, who could change what runs as you; {advice}"
+        is_shared = facts.st_mode & stat.S_IWOTH and not (place != path and facts.st_mode & stat.S_ISVTX)
+        if is_shared:
+            return f"everyone may write to {place}, and could change what runs as you; {advice}"
+    return ""
+
+
+def _user(number: int) -> str:
+    """A user's name, if it is known."""
+    import pwd
+
+    try:
+        return f"user {pwd.getpwuid(number).pw_name!r}"
+    except KeyError:
+        return f"user {number}"
 
 
 def why_no_stage_in(source: str, name: str, where: str) -> str:

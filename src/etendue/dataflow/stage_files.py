@@ -12,7 +12,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
 
-from etendue.dataflow.foreign import why_no_stage_in
+from etendue.dataflow.foreign import why_no_stage_in, why_not_trusted
 from etendue.errors import EtendueError
 
 #: Attribute of such a module: the `StageFile` that it was made from.
@@ -59,11 +59,12 @@ def load_file(path: Path, name: str) -> Any:
     """
     try:
         file = StageFile(str(path.resolve()), path.read_text(encoding="utf-8"))
+        reason = why_not_trusted(path.resolve())
     except FileNotFoundError:
         raise StageFileError(f"there is no file {path}") from None
     except (OSError, ValueError) as error:
         raise StageFileError(f"{path} cannot be read: {error}") from None
-    if reason := why_no_stage_in(file.source, name, str(path)):
+    if reason := reason or why_no_stage_in(file.source, name, str(path)):
         raise StageFileError(f"it was not run: {reason}")
     try:
         return getattr(_module(file), name)
