@@ -25,6 +25,7 @@ from numba.core.target_extension import CPU, jit_registry
 from numba.core.typed_passes import NativeLowering
 
 from etendue.kernel_cache import KernelCache
+from etendue.kernel_crew import await_kernel
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
 #: No ``fastmath``: NaN marks dead pixels and failed fits, and must stay NaN. Division by zero gives infinity
 #: or NaN as in NumPy. Python's lock is let go.
 OPTIONS = {"nopython": True, "boundscheck": None, "nogil": True, "error_model": "numpy"}
+
+#: What was to be compiled or loaded in this process, with the types of the arguments.
+asked: list[tuple[Kernel, tuple]] = []
 
 #: A part is nobody's to call.
 _BARE = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
@@ -96,7 +100,13 @@ class Kernel(CPUDispatcher):
         """What another kernel that names this one gets; if it names itself, itself."""
         return types.Dispatcher(self if self.is_compiling else self.part)
 
+    def is_kept(self, signature: tuple) -> bool:
+        """Whether the machine code for arguments of these types is on disk."""
+        return self._cache.is_kept(signature, self.targetctx)
+
     def compile(self, signature: Any) -> Any:
+        asked.append((self, tuple(signature)))
+        await_kernel(self)  # before the lock is taken, which who compiles another needs
         with global_compiler_lock, _library_as_parts():
             return super().compile(signature)
 

@@ -87,33 +87,53 @@ class KernelCache(FunctionCache):
             self.disable()
 
     def _index_key(self, signature: Any, codegen: Any) -> tuple:
-        return (*super()._index_key(signature, codegen), self._called)
+        return (*super()._index_key(signature, codegen), self._code)
 
     @cached_property
-    def _called(self) -> str:
+    def _code(self) -> str:
         return digest(self._py_func)
+
+    def is_kept(self, signature: Any, context: Any) -> bool:
+        """Whether the machine code is on disk."""
+        context.refresh()
+        try:
+            return self._index_key(signature, context.codegen()) in self._cache_file._load_index()
+        except (OSError, EOFError, pickle.UnpicklingError):  # damaged: it is made anew
+            return False
 
 
 def digest(function: FunctionType) -> str:
     """SHA-256 of the code of a function and of all that it calls, with the numbers that it names."""
-    hasher, seen, todo = sha256(), set(), [function]
+    hasher = sha256()
+    for called, code in _called(function):
+        constants = [c for c in code.co_consts if not isinstance(c, CodeType)]
+        hasher.update(repr((code.co_code, constants, code.co_names)).encode())
+        for value in _named(called, code):
+            if _function_of(value) is not None:
+                continue
+            if isinstance(value, (bool, int, float, complex, str, bytes, tuple, np.generic)):
+                hasher.update(repr(value).encode())
+            elif isinstance(value, np.ndarray):
+                hasher.update(value.tobytes())
+    return hasher.hexdigest()
+
+
+def size(function: FunctionType) -> int:
+    """Bytes of the code of a function and of all that it calls."""
+    return sum(len(code.co_code) for _, code in _called(function))
+
+
+def _called(function: FunctionType) -> Iterator[tuple[FunctionType, CodeType]]:
+    """The code of a function and of all that it calls, each with the function that it is of."""
+    seen, todo = set(), [function]
     while todo:
         function = todo.pop()
         if function in seen:
             continue
         seen.add(function)
         for code in _codes(function.__code__):
-            constants = [c for c in code.co_consts if not isinstance(c, CodeType)]
-            hasher.update(repr((code.co_code, constants, code.co_names)).encode())
-            for value in _named(function, code):
-                called = _function_of(value)
-                if called is not None:
-                    todo.append(called)
-                elif isinstance(value, (bool, int, float, complex, str, bytes, tuple, np.generic)):
-                    hasher.update(repr(value).encode())
-                elif isinstance(value, np.ndarray):
-                    hasher.update(value.tobytes())
-    return hasher.hexdigest()
+            todo += filter(None, map(_function_of, _named(function, code)))
+            yield function, code
 
 
 def _codes(code: CodeType) -> Iterator[CodeType]:

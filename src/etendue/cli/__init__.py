@@ -12,6 +12,7 @@ from etendue.errors import EtendueError
 _VERBS = {
     "run": "process",
     "plan": "process",
+    "warm": "process",
     "pipelines": "process",
     "stages": "stages",
     "simulate": "make",
@@ -30,6 +31,7 @@ _VERBS = {
 _HELP = {
     "run": "Process inputs with a pipeline and publish the result as a pass.",
     "plan": "Say what a run would do: spans, partitions, bytes, memory.",
+    "warm": "Compile the kernels of pipelines before their first run.",
     "pipelines": "List the shipped pipelines, or print one to start from.",
     "stages": "List the stages that pipelines are made of, or describe one.",
     "simulate": "Simulate raw data of a telescope array.",

@@ -46,14 +46,15 @@ def simulate(
 @click.option("--out", type=click.Path(path_type=Path), default="etendue-demo", show_default=True,
               help="Folder for the store and the pictures.")  # fmt: skip
 @click.option("--showers", type=int, default=2000, show_default=True, help="Gamma showers to throw.")
-def demo(out: Path, showers: int) -> None:
+@click.option("--quiet", is_flag=True, help="No progress.")
+def demo(out: Path, showers: int, quiet: bool) -> None:
     """Simulate a four-telescope run, process it, print a table and write pictures.
 
     Works anywhere, without a network, in about a minute on two cores.
     """
     from etendue.iact.demo import run_demo
 
-    run_demo(out, showers, click.echo)
+    run_demo(out, showers, click.echo, quiet=quiet or None)
 
 
 @click.command()

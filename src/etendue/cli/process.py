@@ -1,4 +1,4 @@
-"""Verbs that process: run, plan, pipelines."""
+"""Verbs that process: run, plan, warm, pipelines."""
 
 from __future__ import annotations
 
@@ -153,6 +153,34 @@ def plan(pipeline: str, files: tuple[str, ...], as_json: bool, **options: Any) -
         print_json(found.to_json())
     else:
         click.echo(str(found))
+
+
+@click.command()
+@click.argument("names", nargs=-1)
+@click.option("--workers", type=click.IntRange(1), help="Processes that compile.  [default: one a core]")
+@click.option("--quiet", is_flag=True, help="No progress and no summary.")
+def warm(names: tuple[str, ...], workers: int | None, quiet: bool) -> None:
+    r"""Compile the kernels of pipelines before their first run: for an image, or a shared NUMBA_CACHE_DIR.
+
+    NAMES are shipped pipelines, or families of them (iact, neutrino); all, if none is given. Machine code is
+    that of the processor here: another model of processor compiles its own.
+
+    \b
+    etendue warm
+    etendue warm iact
+    NUMBA_CACHE_DIR=/opt/kernels etendue warm icecube km3net
+    """
+    from etendue.dataflow.warm import warm as compile_ahead
+    from etendue.kernel_progress import compiling
+
+    compiling.quiet = quiet
+    n_compiled, n_kept, errors = compile_ahead(names, workers)
+    for error in errors:
+        click.echo(f"etendue: {error}", err=True)
+    if not quiet:
+        click.echo(f"{n_compiled} kernels compiled, {n_kept} were there")
+    if errors:
+        raise SystemExit(1)
 
 
 class _ByName(click.Group):

@@ -20,6 +20,7 @@ from etendue.dataflow.source import OnError, UnforeseenError
 from etendue.dataflow.stage import Stage
 from etendue.dataflow.summary import Summary
 from etendue.dataflow.unify import Inputs
+from etendue.dataflow.warm import compiled_beside
 from etendue.reprs import Section, card, cut, some_of
 from etendue.schema import Columns, Schema, Table
 
@@ -119,10 +120,19 @@ class Flow:
         )
 
     def _run[T](
-        self, execute: Callable[[Plan], T], *, also_read: Iterable[str] = (), write: bool = True
+        self,
+        execute: Callable[[Plan], T],
+        where: Mapping[str, Any],
+        *,
+        also_read: Iterable[str] = (),
+        write: bool = True,
     ) -> T:
         """Plan and execute; streams that were not scanned yet are read without that, if it works."""
         self.pipeline.check_variables()
+        with compiled_beside(self, where):
+            return self._run_now(execute, also_read, write)
+
+    def _run_now[T](self, execute: Callable[[Plan], T], also_read: Iterable[str], write: bool) -> T:
         if self.on_error == "raise" and "inputs" not in self.__dict__:
             inputs = scan_inputs(self.paths, look=True, companions=self.companions)
             if inputs.counted:
@@ -221,7 +231,7 @@ class Flow:
                 outcome = run(plan, collect=True, client=client, executor=executor, progress=advance)
             return plan, _joined(plan, outcome)
 
-        return self._run(execute)
+        return self._run(execute, {"client": client, "executor": executor})
 
     def compute(self, **where: Any) -> xarray.DataTree:
         """Run the pipeline and return the result in memory.
@@ -405,7 +415,8 @@ class Flow:
                 )
             return dict(zip(requests, outcome.histograms, strict=True))
 
-        return self._run(execute, also_read=_reads(requests.values()), write=False)
+        where = {"client": client, "executor": executor}
+        return self._run(execute, where, also_read=_reads(requests.values()), write=False)
 
     def __repr__(self) -> str:
         chain = " | ".join(["open", *(stage.name for stage in self.pipeline.stages)])

@@ -28,6 +28,7 @@ from etendue.dataflow.source import UnforeseenError
 from etendue.dataflow.summary import Summary
 from etendue.dataflow.task import Done
 from etendue.dataflow.unify import unify
+from etendue.dataflow.warm import compiled_beside
 from etendue.schema import Schema
 
 if TYPE_CHECKING:
@@ -80,9 +81,12 @@ def write_pass(flow: Flow, store: str, name: str, options: Options) -> Summary:
     from etendue.store.tags import check_name
 
     check_name(name)
-    with held(
-        store, None, take_over=options.take_over
-    ) as lock:  # before anything is scanned, so that a second driver stops at once
+    with (
+        held(
+            store, None, take_over=options.take_over
+        ) as lock,  # first, so that a second driver stops at once
+        compiled_beside(flow, options.where, quiet=options.quiet is True),
+    ):
         try:
             summary = _write(flow, store, name, options, lock, look=flow.on_error == "raise")
         except UnforeseenError as error:

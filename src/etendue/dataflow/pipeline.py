@@ -175,6 +175,29 @@ class Pipeline(BaseModel):
         """SHA-256 of `config`, in hexadecimal."""
         return hashlib.sha256(json.dumps(self.config(), sort_keys=True).encode()).hexdigest()
 
+    def check_first(self, sources: Mapping[str, str], companions: Mapping[str, str]) -> None:
+        """Look for what is missing before kernels are compiled to read the inputs; see `Stage.check_first`.
+
+        Parameters
+        ----------
+        sources : mapping of str to str
+            Names of the sources of inputs, by path.
+        companions : mapping of str to str
+            Files that belong to the inputs.
+
+        Raises
+        ------
+        PipelineError
+            If the inputs lack what a stage needs.
+        SourceError
+            If a file that a stage brings cannot be read.
+        """
+        self.check_variables()
+        for position, stage in enumerate(self.stages):
+            stage.brings()
+            with self._naming(position):
+                stage.check_first(sources, companions)
+
     def check(
         self,
         schema: Schema,

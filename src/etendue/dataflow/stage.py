@@ -99,6 +99,22 @@ class Stage(BaseModel):
             If they do not; names the parameter, what there is, and what to do. The pipeline names the stage.
         """
 
+    def check_first(self, sources: Mapping[str, str], companions: Mapping[str, str]) -> None:
+        """See what a look at the inputs tells before kernels are compiled to read them; by default nothing.
+
+        Parameters
+        ----------
+        sources : mapping of str to str
+            Names of the sources of the inputs, by path; none if there are more than are looked at.
+        companions : mapping of str to str
+            Files that belong to the inputs, by name.
+
+        Raises
+        ------
+        ValueError
+            If it is certain that `check` will refuse the inputs.
+        """
+
     def makes(self, schema: Schema) -> list[Table]:
         """New tables that this stage makes, for results that are more rows than there were.
 

@@ -24,7 +24,9 @@ STORE = "demo.etendue"
 OFFSET = 0.7
 
 
-def run_demo(out: Path, n_showers: int, echo: Callable[[str], object] = print) -> dict[str, dict[str, float]]:
+def run_demo(
+    out: Path, n_showers: int, echo: Callable[[str], object] = print, *, quiet: bool | None = None
+) -> dict[str, dict[str, float]]:
     """Simulate gammas and protons, process them, print a table and write pictures.
 
     Parameters
@@ -35,6 +37,8 @@ def run_demo(out: Path, n_showers: int, echo: Callable[[str], object] = print) -
         Gammas to throw; of protons, which trigger less often, four times as many.
     echo : callable
         Takes the lines that are printed.
+    quiet : bool, optional
+        Whether to show no progress; see `Flow.write`.
 
     Returns
     -------
@@ -53,7 +57,7 @@ def run_demo(out: Path, n_showers: int, echo: Callable[[str], object] = print) -
         f"simulated://gamma?n_showers={thrown['gamma']}&seed=1&offset={OFFSET}",
         f"simulated://proton?n_showers={thrown['proton']}&seed=1",
     )
-    summary = (Flow(paths) | find_pipeline("iact")).write(store, "demo")
+    summary = (Flow(paths) | find_pipeline("iact")).write(store, "demo", quiet=quiet)
     echo(f"{summary}\n")
 
     tree = load(store, "demo").compute()

@@ -15,6 +15,7 @@ from etendue.dataflow.stage import Stage
 from etendue.neutrino.detector import read_detector
 from etendue.neutrino.icecube.pulses import is_icetop, sensor
 from etendue.neutrino.schema import DETECTOR, MODULES, PULSES
+from etendue.neutrino.sources.icecube.stream import lacks_geometry
 from etendue.schema import Columns, Schema, SchemaError, Table, Variable
 
 #: Modules that any geometry of IceCube has: strings 1 to 86, modules 1 to 60 on each.
@@ -161,6 +162,13 @@ class PlacePulses(Stage):
             return {}
         detector = read_detector(self.geometry)
         return {"detector": (DETECTOR, detector.detector), "modules": (MODULES, detector.modules)}
+
+    def check_first(self, sources: Mapping[str, str], companions: Mapping[str, str]) -> None:
+        """See that there can be a geometry: a file, a companion, or a frame of it in some input."""
+        if self.geometry or companions or set(sources.values()) != {"icecube"}:
+            return
+        if all(lacks_geometry(path) for path in sources):
+            raise ValueError(f"the input brings no geometry; {ASK}")
 
     def check(self, schema: Schema, static: Mapping[str, Columns]) -> None:
         """See that the file is none of KM3NeT's, and of IceCube's frame: others count in other ways."""
