@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 import etendue as et
 from etendue.dataflow.hdf5 import _Output, write_hdf5
-from etendue.schema import Schema, Table, Variable
+from etendue.schema import Schema, SchemaError, Table, Variable
 from tests.store.ragged import STATIC
 
 from .exported import SCHEMA, owned_partitions
@@ -224,3 +224,26 @@ def test_what_cannot_be_written_is_read_back(tmp_path_factory, room, writes, pla
         assert read == expected[place : place + 70]
         with pytest.raises(OSError, match=f"Errno {EFBIG}"):  # of `truncate` at the latest
             output.check()
+
+
+def wide(n_columns):
+    names = [f"LineFit_with_a_long_name_as_real_ones_have_{n:04d}" for n in range(n_columns)]
+    columns = {name: Variable(name, ("event",), "float64", "m", "a fit") for name in names}
+    schema = Schema({"events": Table("events", "event", columns)})
+    return schema, {name: np.array([n, -n], "float64") for n, name in enumerate(names)}
+
+
+def test_a_table_of_many_columns_is_whole(tmp_path):
+    schema, columns = wide(900)
+    write_hdf5(tmp_path / "wide.h5", schema, [{"events": columns}])
+    with h5py.File(tmp_path / "wide.h5") as file:
+        for name, column in columns.items():
+            np.testing.assert_array_equal(file["events"][name], column)
+            assert file["events"].attrs[f"{name}_units"] == "m"
+
+
+def test_more_columns_than_hdf5_holds_are_refused_with_words(tmp_path):
+    schema, columns = wide(3000)
+    with pytest.raises(SchemaError, match=r"/events has 3,00\d columns.*64 kB.*Parquet"):
+        write_hdf5(tmp_path / "wide.h5", schema, [{"events": columns}])
+    assert not list(tmp_path.iterdir())

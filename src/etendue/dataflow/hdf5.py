@@ -29,6 +29,9 @@ INDEX = "__I3Index__"
 #: What it says of each owner: whether it has rows, and where they begin and end.
 _BOUNDS = ("exists", "start", "stop")
 
+#: Formats of objects from HDF5 1.8 on: types of columns take half of the room, and attributes any amount.
+_FORMAT = ("v108", "latest")
+
 #: How datasets are packed.
 _PACKED: dict[str, Any] = {"compression": "gzip", "compression_opts": 1, "shuffle": True}
 #: Rows that are copied at a time.
@@ -65,7 +68,8 @@ def write_hdf5(
     FileExistsError
         If the file is there already.
     SchemaError
-        If the name of a table or column would lead out of the file.
+        If the name of a table or column would lead out of the file, or a table has more columns than HDF5
+        can hold (some 1,000, by the lengths of their names).
     OSError
         If it cannot be written, as the disk is full; nothing is left of it.
     ImportError
@@ -83,7 +87,7 @@ def write_hdf5(
             """Call in the thread, where no signal can break into a write, which would then seem failed."""
             return thread.submit(function, *args).result()
 
-        file = call(h5py.File, output, "w")
+        file = call(lambda: h5py.File(output, "w", libver=_FORMAT))
         try:
             writer = _Writer(file, output, schema, identity)
             for tables in partitions:
@@ -190,7 +194,16 @@ class _Writer:
         dataset = self.file.get(name)
         if dataset is None:
             growing = (None, *array.shape[1:])
-            dataset = self.file.create_dataset(name, data=array, chunks=True, maxshape=growing, **_PACKED)
+            try:
+                dataset = self.file.create_dataset(name, data=array, chunks=True, maxshape=growing, **_PACKED)
+            except ValueError as error:  # what describes the columns of a table fits into 64 kB, or not
+                if "too large" not in str(error):
+                    raise
+                raise SchemaError(
+                    f"/{name} has {len(array.dtype.names or ()):,} columns, and HDF5 holds the names and "
+                    "types of a table's columns in 64 kB only; choose fewer (flow.columns(...), --write), or "
+                    "export as Parquet or Zarr, which hold any number"
+                ) from error
             dataset.attrs["description"] = about
         else:
             wider = np.promote_types(dataset.dtype, array.dtype)
