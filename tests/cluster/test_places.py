@@ -40,6 +40,45 @@ def test_processes_speak_tls_on_loopback_and_refuse_strangers():
         assert client.submit(pow, 2, 10).result() == 1024
 
 
+#: Has workers whose interpreters take ten seconds to be taken apart, as with many kernels on a full node.
+_SLOW_TO_END = """
+import etendue as et, sys, time
+from distributed import LocalCluster
+
+def burden():
+    import sys, time, types
+
+    class Slow:
+        def __del__(self, sleep=time.sleep):
+            sleep(10)
+
+    sys.modules["burden"] = types.ModuleType("burden")
+    sys.modules["burden"].slow = Slow()
+
+if __name__ == "__main__":
+    own = LocalCluster(n_workers=1, dashboard_address="127.0.0.1:0") if sys.argv[1] == "own" else None
+    client = et.connect(own or "processes", **({} if own else {"workers": 1}))
+    et.open("simulated://gamma?n_showers=3").write("s.etendue", sys.argv[1], client=client, quiet=True)
+    client.run(burden)
+    start = time.monotonic()
+    client.close()
+    if own:
+        own.close()
+    print(time.monotonic() - start)
+"""
+
+
+@pytest.mark.parametrize("whose", ["own", "ours"])
+def test_a_pool_of_processes_ends_at_once(tmp_path, whose):
+    (tmp_path / "slow.py").write_text(_SLOW_TO_END)
+    done = subprocess.run(
+        [sys.executable, "slow.py", whose],
+        cwd=tmp_path, capture_output=True, text=True, timeout=120, check=True,
+    )  # fmt: skip
+    assert "still alive" not in done.stderr
+    assert float(done.stdout) < 2
+
+
 def end(process):
     """Ask a process to end, and do not wait for ever."""
     process.terminate()

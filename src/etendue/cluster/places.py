@@ -113,7 +113,15 @@ def _started(cluster: Cluster) -> Client:
             f"where is of the type {type(cluster).__name__}; expected a name, a profile, an address, or a "
             "cluster of Dask's"
         )
-    return Client(cluster, set_as_default=False)
+    return _ending_at_once(Client(cluster, set_as_default=False))
+
+
+def _ending_at_once(client: Client) -> Client:
+    """Let workers that are processes of their own end as soon as they are closed."""
+    from etendue.cluster.ending import EndAtOnce
+
+    client.register_plugin(EndAtOnce())
+    return client
 
 
 def _laptop(workers: int | None) -> Client:
@@ -159,7 +167,7 @@ def _processes(workers: int | None, memory_limit: str | float, insecure: bool) -
                 security=security,
             )
         )
-        return ClusterClient(cluster, stack.pop_all(), security=security)
+        return _ending_at_once(ClusterClient(cluster, stack.pop_all(), security=security))
 
 
 def _running(address: str, credentials: str | Path | None, insecure: bool) -> Client:
