@@ -1,12 +1,17 @@
 """Reading after a fork, with real ones: at once an answer, or what to do."""
 
+import gc
 import os
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import numpy as np
 import pytest
+
+from etendue.store.fetch import get_each
+from etendue.store.repository import create_repository, set_keys
 
 from .events import cut, make_events, write_events
 
@@ -27,3 +32,24 @@ def test_a_forked_child_is_told_at_once_and_a_fresh_one_reads(tmp_path):
     for said in (anew, inherited, pool):
         assert said.startswith("refused: process ")
         assert "multiprocessing_context='spawn'" in said
+
+
+def test_ctrl_c_before_a_question_is_put_leaves_no_coroutine(tmp_path, monkeypatch):
+    repository = create_repository(str(tmp_path / "s"))
+    store = repository.writable_session("main").store
+    root = b'{"zarr_format": 3, "node_type": "group"}'
+
+    def interrupted():
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        patch.setattr("zarr.core.sync._get_loop", interrupted)
+        for ask in (lambda: set_keys(store, {"zarr.json": root}), lambda: get_each(store, ["zarr.json"])):
+            with pytest.raises(KeyboardInterrupt):
+                ask()
+        gc.collect()
+    assert not [str(warning.message) for warning in told if "never awaited" in str(warning.message)]
+    set_keys(store, {"zarr.json": root})
+    (found,) = get_each(store, ["zarr.json"])
+    assert b'"group"' in found.tobytes()

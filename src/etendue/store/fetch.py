@@ -71,7 +71,7 @@ class ChunkFiles:
                 places |= {n: place for n, of, *place in found if of == native}
             return places
 
-        return answer(find())
+        return answer(find)
 
 
 def get_each(store: icechunk.IcechunkStore, keys: Sequence[str]) -> list[Fetched]:
@@ -83,7 +83,7 @@ def get_each(store: icechunk.IcechunkStore, keys: Sequence[str]) -> list[Fetched
 
     return [
         value if value is None or isinstance(value, BaseException) else value.as_numpy_array()
-        for value in answer(get_all())
+        for value in answer(get_all)
     ]
 
 
@@ -94,6 +94,6 @@ def get_together(store: icechunk.IcechunkStore, keys: Sequence[str]) -> list[Fet
         return await store.get_partial_values(default_buffer_prototype(), [(key, None) for key in keys])
 
     try:
-        return [value.as_numpy_array() for value in answer(get_all())]
+        return [value.as_numpy_array() for value in answer(get_all)]
     except (icechunk.IcechunkError, TypeError):  # fails as a whole; so ask which it was
         return get_each(store, keys)

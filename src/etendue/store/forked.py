@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Coroutine
+from asyncio import CancelledError, Task
+from collections.abc import Callable, Coroutine
+from concurrent.futures import Future
 from threading import Lock
 from typing import Any
 
-from zarr.core.sync import sync
+from zarr.core import sync
 
 from etendue.dataflow.source import ProcessError
 
@@ -47,14 +49,26 @@ def refuse_forked() -> None:
         )
 
 
-def answer[Answer](question: Coroutine[Any, Any, Answer]) -> Answer:
-    """What comes of asking a store something; errors as `refuse_forked`."""
-    try:
-        refuse_forked()
-    except ForkedError:
-        question.close()
-        raise
-    return sync(question)
+def answer[Answer](question: Callable[[], Coroutine[Any, Any, Answer]]) -> Answer:
+    """What comes of asking a store something; errors as `refuse_forked`.
+
+    The question is put in the loop's own thread, where no signal arrives: Ctrl-C finds either nothing
+    begun or a call that goes on to its end, and never a coroutine that nobody awaits.
+    """
+    refuse_forked()
+    loop, told = sync._get_loop(), Future[Answer]()
+
+    def ask() -> None:
+        loop.create_task(question()).add_done_callback(tell)
+
+    def tell(task: Task[Answer]) -> None:
+        if error := CancelledError() if task.cancelled() else task.exception():
+            told.set_exception(error)
+        else:
+            told.set_result(task.result())
+
+    loop.call_soon_threadsafe(ask)
+    return told.result()
 
 
 def _drop_dead_threads() -> None:

@@ -145,7 +145,7 @@ def set_keys(store: icechunk.IcechunkStore, values: Mapping[str, bytes]) -> None
     async def set_all() -> None:
         await asyncio.gather(*(store.set(key, buffer.from_bytes(value)) for key, value in values.items()))
 
-    answer(set_all())
+    answer(set_all)
 
 
 def delete_keys(store: icechunk.IcechunkStore, keys: Iterable[str]) -> None:
@@ -154,12 +154,12 @@ def delete_keys(store: icechunk.IcechunkStore, keys: Iterable[str]) -> None:
     async def delete_all() -> None:
         await asyncio.gather(*map(store.delete, keys))
 
-    answer(delete_all())
+    answer(delete_all)
 
 
 def delete_group(store: icechunk.IcechunkStore, path: str) -> None:
     """Delete an array or a group with all that is in it."""
-    answer(store.delete_dir(path))
+    answer(lambda: store.delete_dir(path))
 
 
 def chunk_numbers(store: icechunk.IcechunkStore, arrays: Iterable[str]) -> dict[str, np.ndarray]:
@@ -173,7 +173,7 @@ def chunk_numbers(store: icechunk.IcechunkStore, arrays: Iterable[str]) -> dict[
         names = list(arrays)
         return dict(zip(names, await asyncio.gather(*map(list_one, names)), strict=True))
 
-    return answer(list_all())
+    return answer(list_all)
 
 
 def _storage(path: str) -> icechunk.Storage:
