@@ -62,6 +62,12 @@ def objects() -> dict[str, bytes]:
         "union": i3.union("pulses", "dst"),
         "raw": i3.launches({(1, 2): [([[1, 2, 3], [500], [], []], list(range(9)))]}),
         "tree": i3.tree([-1, 0, 1, 0]),
+        "dst triggers": i3.dst_triggers([(1, 10_000, 57), (15, 10_000, 5000), (3, 90_000, 246 * 16 + 3)]),
+        "windows": i3.time_windows(10.0, 30.0),
+        "texts": i3.texts("one", "", "three"),
+        "pairs": i3.pairs({3: 1, 4_000_000_000: 2}),
+        "waveforms": i3.waveforms({(1, 2): [[1.5, 2.5], [3.5]], (5, 6): [[4.5]]}),
+        **{f"paraboloid {version}": i3.paraboloid(version) for version in (0, 1, 2)},
     }
     return {key: blob.content for key, blob in made.items()}
 

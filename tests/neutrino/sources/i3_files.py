@@ -331,6 +331,47 @@ def dst_triggers(triggers: list[tuple[int, int, int]]) -> Blob:
     return blob
 
 
+def time_windows(*starts: float) -> Blob:
+    """Windows of 5 ns."""
+    blob = Blob("I3TimeWindowSeries", 1).mark("vector", 0, False).pack("I", len(starts))
+    for start in starts:
+        blob.mark("I3TimeWindow", 1).mark(BASE).pack("2d", start, start + 5)
+    return blob
+
+
+def texts(*values: str) -> Blob:
+    blob = Blob("I3VectorString").mark("vector", 0, False).pack("I", len(values))
+    for value in values:
+        blob.text(value)
+    return blob
+
+
+def pairs(values: dict[int, int]) -> Blob:
+    blob = Blob("I3MapUnsignedUnsigned").mark("map", 0, False).pack("I", len(values))
+    for key, value in values.items():
+        blob.mark("pair", 0, False).pack("2I", key, value)
+    return blob
+
+
+def waveforms(modules: dict[tuple[int, int], list[list[float]]]) -> Blob:
+    blob = Blob("I3WaveformSeriesMap").mark("map", 0, False).pack("I", len(modules))
+    for key, samples in modules.items():
+        blob.mark("pair", 0, False).key(*key).mark("vector", 0, False).pack("I", len(samples))
+        for values in samples:
+            blob.mark("I3Waveform", 3).pack(f"2dI{len(values)}d", 100.0, 3.3, len(values), *values)
+            blob.mark("vector of status", 0, False).pack("I", 1).mark("Status", 3)
+            blob.mark("pair of bins", 0, False).pack("2Qib", 0, len(values), 4, 2).pack("B", 16)
+    return blob
+
+
+def paraboloid(version: int) -> Blob:
+    blob = Blob("I3ParaboloidFitParams", version, base=False).mark("I3LogLikelihoodFitParams").mark(BASE)
+    blob.pack("2d2i", 50.0, 7.0, 8, 9).pack("17d", *(0.1 * k for k in range(17)))
+    blob.pack("4d", 1.0, 2.0, 3.0, 4.0) if version > 0 else None
+    blob.pack("i", 3) if version > 1 else None
+    return blob
+
+
 def job(key: str) -> Blob:
     """What a job leaves of itself."""
     blob = Blob("I3TrayInfo", 2).mark("map", 0, False).pack("I", 1).mark("pair", 0, False)

@@ -130,13 +130,8 @@ def test_triggers_of_super_dsts(path):
 
 
 def test_times_and_texts_and_pairs(path):
-    windows = i3.Blob("I3TimeWindowSeries", 1).mark("vector", 0, False).pack("I", 2)
-    for start in (10.0, 30.0):
-        windows.mark("I3TimeWindow", 1).mark(i3.BASE).pack("2d", start, start + 5)
-    texts = i3.Blob("I3VectorString").mark("vector", 0, False).pack("I", 2).text("one").text("")
-    pairs = i3.Blob("I3MapUnsignedUnsigned").mark("map", 0, False).pack("I", 2)
-    for key in (3, 4_000_000_000):
-        pairs.mark("pair", 0, False).pack("2I", key, key // 2)
+    windows, texts = i3.time_windows(10.0, 30.0), i3.texts("one", "")
+    pairs = i3.pairs({3: 1, 4_000_000_000: 2_000_000_000})
     _, partition = read(path, event(1, w=windows, s=texts, m=pairs))
     tables = partition.tables
     assert (tables["w"]["start"].tolist(), tables["w"]["stop"].tolist()) == ([10, 30], [15, 35])
@@ -146,13 +141,7 @@ def test_times_and_texts_and_pairs(path):
 
 
 def test_calibrated_waveforms(path):
-    blob = i3.Blob("I3WaveformSeriesMap").mark("map", 0, False).pack("I", 2)
-    for key, samples in (((1, 2), [[1.5, 2.5], [3.5]]), ((5, 6), [[4.5, 5.5, 6.5]])):
-        blob.mark("pair", 0, False).key(*key).mark("vector", 0, False).pack("I", len(samples))
-        for values in samples:
-            blob.mark("I3Waveform", 3).pack(f"2dI{len(values)}d", 100.0, 3.3, len(values), *values)
-            blob.mark("vector of status", 0, False).pack("I", 1).mark("Status", 3)
-            blob.mark("pair of bins", 0, False).pack("2Qib", 0, len(values), 4, 2).pack("B", 16)
+    blob = i3.waveforms({(1, 2): [[1.5, 2.5], [3.5]], (5, 6): [[4.5, 5.5, 6.5]]})
     _, partition = read(path, event(1, w=blob))
     assert partition["w/string"].tolist() == [1, 1, 5]
     assert partition["w/n_w_samples"].tolist() == [2, 1, 3]
@@ -164,14 +153,7 @@ def test_calibrated_waveforms(path):
 
 @pytest.mark.parametrize("version", [0, 1, 2])
 def test_paraboloids_of_all_versions(path, version):
-    numbers = [0.1 * k for k in range(17)]
-    blob = (
-        i3.Blob("I3ParaboloidFitParams", version, base=False).mark("I3LogLikelihoodFitParams").mark(i3.BASE)
-    )
-    blob.pack("2d2i", 50.0, 7.0, 8, 9).pack("17d", *numbers)
-    blob.pack("4d", 1.0, 2.0, 3.0, 4.0) if version > 0 else None
-    blob.pack("i", 3) if version > 1 else None
-    _, partition = read(path, event(1, p=blob))
+    _, partition = read(path, event(1, p=i3.paraboloid(version)))
     assert partition["events/p_logl"].tolist() == [50.0]
     np.testing.assert_allclose(partition["events/p_pbf_err_1"], np.degrees(0.2))
     assert partition["events/p_pbf_llh"].tolist() == [pytest.approx(0.6)]
