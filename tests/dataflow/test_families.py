@@ -11,6 +11,7 @@ from tests.neutrino.sources import i3_files as i3
 GAMMAS = "simulated://gamma?n_showers=2&seed=1"
 HITS = data_path("online/KM3NeT_00000133_JDAQEvent.root")
 DETECTOR = data_path("detx/KM3NeT_00000133_20221025.detx")
+GAMMA_SOURCES = "simtel or simtel_showers or simulated"
 OTHERS = "the inputs are of the kind {}, and {} is a stage of the family '{}', for inputs of the kind {}"
 
 
@@ -27,8 +28,8 @@ def pulses(tmp_path):
     [
         ("icecube.SeededRT", GAMMAS, ("simulated", "icecube.SeededRT", "icecube", "icecube")),
         ("icecube.LineFit", HITS, ("km3net", "icecube.LineFit", "icecube", "icecube")),
-        ("iact.Clean", HITS, ("km3net", "iact.Clean", "iact", "simtel or simulated")),
-        ("iact.Integrate", "pulses", ("icecube", "iact.Integrate", "iact", "simtel or simulated")),
+        ("iact.Clean", HITS, ("km3net", "iact.Clean", "iact", GAMMA_SOURCES)),
+        ("iact.Integrate", "pulses", ("icecube", "iact.Integrate", "iact", GAMMA_SOURCES)),
         ("km3net.ReconstructMuon", "pulses", ("icecube", "km3net.ReconstructMuon", "km3net", "km3net")),
         ("km3net.FindCoincidences", GAMMAS, ("simulated", "km3net.FindCoincidences", "km3net", "km3net")),
     ],
@@ -45,9 +46,9 @@ def test_a_stage_of_another_family(stage, data, told, pulses):
     [
         ("icecube", {}, GAMMAS, ("simulated", "icecube.PlacePulses", "icecube", "icecube")),
         ("icecube", {}, HITS, ("km3net", "icecube.PlacePulses", "icecube", "icecube")),
-        ("iact", {}, HITS, ("km3net", "iact.SelectEventType", "iact", "simtel or simulated")),
-        ("iact", {}, "pulses", ("icecube", "iact.SelectEventType", "iact", "simtel or simulated")),
-        ("ctapipe", {}, "pulses", ("icecube", "iact.SelectEventType", "iact", "simtel or simulated")),
+        ("iact", {}, HITS, ("km3net", "iact.SelectEventType", "iact", GAMMA_SOURCES)),
+        ("iact", {}, "pulses", ("icecube", "iact.SelectEventType", "iact", GAMMA_SOURCES)),
+        ("ctapipe", {}, "pulses", ("icecube", "iact.SelectEventType", "iact", GAMMA_SOURCES)),
         ("km3net", {"detector": DETECTOR}, "pulses", ("icecube", "km3net.CalibrateHits", "km3net", "km3net")),
         ("km3net", {"detector": DETECTOR}, GAMMAS, ("simulated", "km3net.CalibrateHits", "km3net", "km3net")),
     ],
