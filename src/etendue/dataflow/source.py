@@ -227,8 +227,8 @@ class Source(Protocol):
         ranges : sequence of (first, stop)
             Blocks of each partition.
         columns : frozenset of str
-            The ``table/column`` names to read; no others need be decoded. Counts (``n_<table>``) and
-            condition tables are always read.
+            The ``table/column`` names to read; no others need be decoded. The counts (``n_<table>``) of all
+            tables are among them whenever a run asks; condition tables are always read.
         on_error : {"raise", "skip"}
             What to do with events that cannot be decoded.
 

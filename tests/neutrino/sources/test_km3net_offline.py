@@ -9,12 +9,15 @@ from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 
+import awkward as ak
 import numpy as np
 import pytest
+import uproot
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from km3net_testdata import data_path
 
+import etendue as et
 from etendue.dataflow.partition import Partition
 from etendue.dataflow.source import Scan, SourceError
 from etendue.neutrino.sources.km3net import KM3NeTSource, dst
@@ -248,7 +251,19 @@ def test_only_what_is_asked_for(monkeypatch):
     assert read == counts | {"E/trks.E", "E/trks.rec_stages"}
     assert {c for c in found.tables["tracks"] if not c.startswith("n_")} == {"E"}
     assert found.counts("rec_stages").sum() == found.rows("rec_stages") == 827
-    assert found.rows("fitinf") == found.counts("fitinf").sum() == 0  # not asked for, not unpacked
+    assert found.rows("fitinf") == 0  # not asked for, not unpacked, and not counted as none
+    assert "tracks/n_fitinf" not in found
+
+
+def test_vectors_are_counted_also_if_they_are_not_read():
+    """``n_rec_stages`` was 0 in a run that did not read the stages themselves."""
+    flow = et.open(data_path("offline/km3net_offline.root"))
+    with uproot.open(data_path("offline/km3net_offline.root")) as file:
+        stages = file["E/Evt/trks/trks.rec_stages"].array(library="ak")
+    tables = flow.columns("tracks/E").collect()[1]
+    assert tables["tracks"]["n_rec_stages"].tolist() == ak.flatten(ak.num(stages, axis=2)).tolist()
+    histogram = flow.histogram(et.axis.Regular("tracks/n_rec_stages", 10, -0.5, 9.5))
+    assert (histogram.axes[0].centers * histogram.values()).sum() == ak.count(stages)
 
 
 def test_broken_basket_costs_its_events(tmp_path):

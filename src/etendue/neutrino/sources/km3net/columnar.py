@@ -185,12 +185,12 @@ class TreeReader:
         """Read the bytes of the wanted columns, and check that each entry is as long as it must be."""
         raw = self._counts(first, stop, checks)
         for part in self.parts:
-            for column in _wanted(part, wanted):
+            for column in _needed(part, wanted):
                 for name in column.branches:
                     raw.entries[name] = self.branches[name].entries(first, stop)
                     self._check_sizes(part, column, name, raw, checks)
         for part in self.parts:  # when no count is left that the bytes belie
-            for column in _wanted(part, wanted):
+            for column in _needed(part, wanted):
                 if part.is_vector or column.is_text:
                     name = column.branches[0]
                     entries = raw.entries[name]
@@ -216,20 +216,17 @@ class TreeReader:
             raw.counts[owner][~ok] = 0
 
     def tables(self, raw: Raw, keep: np.ndarray, wanted: frozenset[str]) -> dict[str, Columns]:
-        """Decode the entries to keep: columns by table, with the counts of the rows of other tables.
-
-        The vectors of a table of which no column is wanted are not unpacked: they have no rows.
-        """
+        """Decode the entries to keep: columns by table, with the counts of the rows of other tables."""
         tables: dict[str, Columns] = {TOP: {}, **{part.table: {} for part in self.parts}}
         for part in self.parts:
-            columns = _wanted(part, wanted)
+            needed = _needed(part, wanted)
             if part.count:
                 tables[part.parent][f"n_{part.table}"] = raw.rows(part)[keep].astype(np.int32)
-            elif part.is_vector:
+            elif part.is_vector and needed:
                 kept = np.repeat(keep, raw.inner_rows(part))
-                counts = raw.inner[columns[0].branches[0]] if columns else np.zeros(len(kept))
+                counts = raw.inner[needed[0].branches[0]]
                 tables[part.parent][f"n_{part.table}"] = counts[kept].astype(np.int32)
-            for column in columns:
+            for column in _wanted(part, wanted):
                 tables[part.table][column.variable.name] = self._decode(part, column, raw, keep)
         return tables
 
@@ -250,6 +247,13 @@ class TreeReader:
 
 def _wanted(part: Part, wanted: frozenset[str]) -> tuple[Column, ...]:
     return tuple(c for c in part.columns if f"{part.table}/{c.variable.name}" in wanted)
+
+
+def _needed(part: Part, wanted: frozenset[str]) -> tuple[Column, ...]:
+    """The columns to read: those that are wanted, or of vectors that are only counted, the first."""
+    columns = _wanted(part, wanted)
+    is_counted = part.is_vector and f"{part.parent}/n_{part.table}" in wanted
+    return part.columns[:1] if is_counted and not columns else columns
 
 
 def _kept_bytes(entries: Entries, keep: np.ndarray) -> np.ndarray:
