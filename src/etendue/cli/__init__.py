@@ -24,6 +24,7 @@ _VERBS = {
     "log": "passes",
     "diff": "passes",
     "verify": "passes",
+    "compact": "compact",
     "gc": "passes",
     "provenance": "provenance",
 }
@@ -43,6 +44,7 @@ _HELP = {
     "log": "List the passes of a store.",
     "diff": "Compare two passes: chunks, columns, distributions.",
     "verify": "Recompute the checksums of a pass and name what is damaged.",
+    "compact": "Join the small partitions of a pass into a new pass.",
     "gc": "Drop the files that no pass needs.",
     "provenance": "Say what made a pass, or where an event of it came from.",
 }
