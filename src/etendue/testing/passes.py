@@ -9,6 +9,7 @@ from typing import Any
 
 import etendue
 from etendue.dataflow.flow import Flow
+from etendue.dataflow.inputs import expand
 from etendue.extend import Columns
 from etendue.store.verify import verify
 from etendue.testing.compare import assert_same
@@ -49,7 +50,8 @@ def check_pass(flow: Flow, folder: Path) -> None:
     AssertionError
         Says which column differs, and in which of these.
     """
-    assert len(flow.paths) > 1, "give two inputs or more, so that there is something between them"
+    paths = expand(flow.paths)
+    assert len(paths) > 1, "give two inputs or more, so that there is something between them"
     flow.write(folder / "whole", "p")
     expected = _contents(folder / "whole")
     try:
@@ -59,8 +61,8 @@ def check_pass(flow: Flow, folder: Path) -> None:
         pass
     flow.write(folder / "stopped", "p")
     assert_same(_contents(folder / "stopped"), expected, "stopped, and taken up")
-    for number in range(len(flow.paths)):
-        replace(flow, paths=flow.paths[: number + 1]).write(folder / "nights", "p")
+    for number in range(len(paths)):
+        replace(flow, paths=tuple(paths[: number + 1])).write(folder / "nights", "p")
     assert_same(_contents(folder / "nights"), expected, "one input after another")
     for name in ("whole", "stopped", "nights"):
         verdict = verify(str(folder / name), "p")
