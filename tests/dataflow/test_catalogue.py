@@ -28,7 +28,7 @@ def test_every_stage_is_described():
 def test_facts_are_those_of_the_code():
     clean = et.stages()["iact.Clean"]
     found = {p.name: p for p in clean.parameters}
-    assert found["boundary"].default == "5.0"
+    assert found["boundary"].default == "{'*': 5.0, 'LST*': 4.0, 'MST*': 4.0, 'SST*': 3.0}"
     assert found["boundary"].kind == "number >= 0 or table of number >= 0"
     assert found["keep_isolated"].kind == "true or false"
     assert "@camera/image" in clean.reads
