@@ -5,14 +5,19 @@ from __future__ import annotations
 import inspect
 import pkgutil
 from collections.abc import Iterator
+from functools import cache
 from importlib import import_module
 from importlib.metadata import entry_points
-from types import ModuleType
-from typing import Any
+from types import GenericAlias, ModuleType
+from typing import Any, Literal
 
 import etendue
 
+#: Kinds of names that stand for types: documented where they are used.
+_TYPE_NAMES = (GenericAlias, type(Literal["a"]))
 
+
+@cache
 def modules() -> dict[str, ModuleType]:
     """Every public module, by the name under which users reach it.
 
@@ -42,12 +47,25 @@ def names(module: ModuleType) -> list[str]:
 
 def public() -> dict[str, Any]:
     """Every public object that is no module, by the name under which users reach it."""
-    every = {
-        f"{home}.{name}": getattr(module, name)
-        for home, module in modules().items()
-        for name in names(module)
-    }
+    every = {f"{home}.{name}": it for home, module in modules().items() for name, it in own(home, module)}
     return {name: it for name, it in every.items() if not isinstance(it, ModuleType)}
+
+
+def own(home: str, module: ModuleType) -> Iterator[tuple[str, Any]]:
+    """What a module exports, but for what has another name already, and for names of types."""
+    for name in names(module):
+        it = getattr(module, name)
+        if not isinstance(it, _TYPE_NAMES) and first_name(it, f"{home}.{name}") == f"{home}.{name}":
+            yield name, it
+
+
+def first_name(it: Any, name: str) -> str:
+    """Where a class or function that keeps its name in every module is found first; else the name given."""
+    last = name.rpartition(".")[2]
+    if not callable(it):
+        return name
+    homes = (home for home, module in modules().items() if getattr(module, last, None) is it)
+    return next((f"{home}.{last}" for home in homes if last in names(modules()[home])), name)
 
 
 def sources() -> dict[str, str]:

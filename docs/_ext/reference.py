@@ -13,7 +13,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from public import modules, names, sources
+from public import first_name, modules, names, own, sources
 
 import etendue
 
@@ -59,13 +59,21 @@ Made from the docstrings."""
 def _page(home: str, module: ModuleType, found: dict[str, ModuleType]) -> Iterator[str]:
     yield from _title(home)
     yield from (f".. module:: {home}", "", inspect.getdoc(module) or "", "")
-    left = {name: getattr(module, name) for name in names(module)}
+    left = dict(own(home, module))
+    others = [
+        other
+        for name in names(module)
+        if (other := first_name(getattr(module, name), f"{home}.{name}")) != f"{home}.{name}"
+    ]
     for kind, belongs in KINDS.items():
         here = [name for name, it in left.items() if belongs(it) and not isinstance(it, ModuleType)]
         left = {name: it for name, it in left.items() if name not in here}
         if here:
             yield from _title(kind, "-")
             yield from _summaries(here)
+    if others := [name for name in others if name.rpartition(".")[0] != home and name not in found]:
+        yield from _title("Also here", "-")
+        yield f"{', '.join(f':py:obj:`{name}`' for name in others)}\n"
     if inner := [(name, it) for name, it in left.items() if it in found.values()]:
         yield from _title("Modules", "-")
         for name, it in inner:

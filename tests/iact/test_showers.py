@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy import integrate, stats
 
@@ -281,6 +281,8 @@ class TestEye:
 class TestMuons:
     @settings(deadline=None)
     @given(st.floats(0.1, 60), st.floats(-np.pi, np.pi))
+    @example(5.6, 2.0)  # on the rim, and away from the mirror
+    @example(5.6, 1.0)
     def test_chord_is_ctapipes(self, impact, angle):
         from ctapipe.image.muon.intensity_fitter import chord_length
 

@@ -29,7 +29,7 @@ def chord(impact: float, radius: float, cos: float, sin: float) -> float:
     """
     rho = impact / radius
     squared = 1 - rho * rho * sin * sin
-    if squared < 0 or (rho > 1 and cos < 0):
+    if squared < 0 or (rho >= 1 and cos < 0):
         return 0.0
     return radius * (np.sqrt(squared) + rho * cos if rho < 1 else 2 * np.sqrt(squared))
 
