@@ -24,7 +24,7 @@ import uproot
 from common import best, table
 
 from etendue.dataflow.source import Scan
-from etendue.neutrino.sources.km3net import KM3NeTSource, baskets, layouts
+from etendue.neutrino.sources.km3net import KM3NeTSource, baskets, layouts, superframes
 from etendue.neutrino.sources.km3net.streams import opened, stream
 
 #: Path, stream, tables whose rows are counted, and columns to leave out.
@@ -39,7 +39,10 @@ STREAMS = [
 ]
 PARTS: dict[str, list[tuple[object, str]]] = {
     "unpack": [(baskets.Branch, "entries")],
-    "copy": [(layouts, name) for name in ("key_hits", "trigger_masks", "frame_words", "slice_hits", "items")],
+    "copy": [
+        *((layouts, name) for name in ("key_hits", "trigger_masks", "words", "items")),
+        (superframes, "slice_hits"),
+    ],
     "match": [(layouts, "match_masks")],
 }
 ROUNDS = 15

@@ -1,15 +1,17 @@
-"""One command-line call on a small file against ctapipe-process; and what starting costs.
+"""One command-line call on a small file against ctapipe-process; what starting costs, and first runs.
 
 python benchmarks/startup.py
 """
 
 from __future__ import annotations
 
+import os
 import resource
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from time import perf_counter
 
 from common import simtel, table
 
@@ -24,6 +26,42 @@ def cpu(command: list[str], repeat: int = 4) -> float:
             after = resource.getrusage(resource.RUSAGE_CHILDREN)
         times.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
     return min(times[1:])
+
+
+def cold(command: list[str]) -> list[str]:
+    """Wall and CPU seconds of a first run, which compiles the kernels, and of the next one."""
+    found = []
+    with tempfile.TemporaryDirectory() as folder:
+        environment = {**os.environ, "NUMBA_CACHE_DIR": f"{folder}/kernels"}
+        for name in ("first", "next"):
+            place = Path(folder, name)
+            place.mkdir()
+            before, start = resource.getrusage(resource.RUSAGE_CHILDREN), perf_counter()
+            subprocess.run(command, cwd=place, env=environment, check=True, capture_output=True)
+            wall, after = perf_counter() - start, resource.getrusage(resource.RUSAGE_CHILDREN)
+            spent = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+            found.append(f"{wall:.0f} s ({spent:.0f} s of CPU)")
+    return found
+
+
+def first_runs(command: str) -> None:
+    """Measure first runs, with nothing compiled, and print."""
+    where = ("--into", "out.etendue", "--pass", "a")
+    icecube = simtel("ctapipe-extra__lst_muons").resolve().parents[1] / "icecube"
+    frames = icecube / "i3/oscNext_genie_level3_v02_first_5_frames.i3.gz"
+    geometry = f"geometry={icecube / 'geometry/icecube86.parquet'}"
+    runs = {
+        "demo": [command, "demo"],
+        "run iact, lst_muons": [
+            command,
+            "run",
+            "iact",
+            str(simtel("ctapipe-extra__lst_muons").resolve()),
+            *where,
+        ],
+        "run icecube, 5 events": [command, "run", "icecube", str(frames), "--set", geometry, *where],
+    }
+    table(["wall (CPU)", "first", "next"], [[name, *cold(words)] for name, words in runs.items()])
 
 
 def main(command: str | None = None) -> None:
@@ -45,6 +83,7 @@ def main(command: str | None = None) -> None:
         ["etendue --help", f"{cpu([command, '--help']):.3f} s", "", ""],
     ]
     table(["what (CPU)", "etendue", "ctapipe-process", "ratio"], rows)
+    first_runs(command)
 
 
 if __name__ == "__main__":
