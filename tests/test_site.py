@@ -143,6 +143,7 @@ def test_search_finds_a_stage(page):
     page.locator(
         "#search-results .search-summary, #search-results p", has_text="Search finished"
     ).first.wait_for()
+    page.wait_for_load_state("networkidle")  # excerpts of what was found still come, and leaving ends them
     found.click()
     assert page.url.partition("#")[0].endswith("/api/generated/etendue.iact.Clean.html")
 
