@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 
@@ -100,33 +99,25 @@ def _walked(
     name: str, program: Program, data: np.ndarray, starts: np.ndarray, stops: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """All columns in one piece, where each starts, rows of each level, and faults; see `walk`."""
-    least = np.array(program.least, dtype=np.int64)
-    capacity = int((stops - starts).sum()) // least + 1
+    plan = program.arrays
+    capacity = int((stops - starts).sum()) // plan.least + 1
     capacity[0] = len(starts)
-    sizes = [-(-column.itemsize * int(capacity[column.level]) // 8) * 8 for column in program.columns]
-    columns = np.cumsum([0, *sizes])
+    sizes = (plan.itemsizes * capacity[plan.levels] + 7) // 8 * 8
+    columns = np.zeros(len(sizes) + 1, dtype=np.int64)
+    np.cumsum(sizes, out=columns[1:])
     out = (np.zeros if program.has_gaps else np.empty)(int(columns[-1]), dtype=np.uint8)
-    for column, start, size in zip(program.columns, columns, sizes, strict=False):
-        if column.level == 0:
-            out[start : start + size] = 0  # the row of a blob at fault stays so
+    for column in np.flatnonzero(plan.levels == 0).tolist():
+        out[columns[column] : columns[column + 1]] = 0  # the row of a blob at fault stays so
     n_rows = np.zeros(len(capacity), dtype=np.int64)
     faults = np.zeros((len(starts), 3), dtype=np.int64)
-    fields = [(columns[column] if column >= 0 else -1, size) for column, size in program.fields]
-    edges = np.cumsum([0, *(len(item.fields) for item in program.items)]).tolist()
-    items = [
-        (item.level, item.places, *edge) for item, edge in zip(program.items, pairwise(edges), strict=True)
-    ]
-    of_items = [(columns[column], *rest) for item in program.items for column, *rest in item.fields]
+    fields, item_fields = plan.fields.copy(), plan.item_fields.copy()
+    fields[:, 0] = np.where(fields[:, 0] >= 0, columns[fields[:, 0]], -1)
+    item_fields[:, 0] = columns[item_fields[:, 0]]
     walk(
-        data, starts, stops, np.frombuffer(name.encode(), dtype=np.uint8), _rows_of(program.operations, 5),
-        _rows_of(fields, 2), _rows_of(items, 4), _rows_of(of_items, 3), len(program.classes), least, capacity,
-        out, columns, n_rows, faults,
+        data, starts, stops, np.frombuffer(name.encode(), dtype=np.uint8), plan.operations, fields,
+        plan.items, item_fields, len(program.classes), plan.least, capacity, out, columns, n_rows, faults,
     )  # fmt: skip
     return out, columns, n_rows, faults
-
-
-def _rows_of(numbers: Sequence[Sequence[int]], n_columns: int) -> np.ndarray:
-    return np.array(numbers, dtype=np.int64).reshape(-1, n_columns)
 
 
 def distinct_texts(data: np.ndarray, raw: np.ndarray) -> tuple[list[str], np.ndarray]:
@@ -140,10 +131,11 @@ def distinct_texts(data: np.ndarray, raw: np.ndarray) -> tuple[list[str], np.nda
     return [decode_text(data, *place) for place in names[:n].tolist()], number
 
 
-def unknown(decoded: Decoded) -> dict[int, str]:
+def find_unknown(layout: Layout, data: np.ndarray, starts: np.ndarray, stops: np.ndarray) -> dict[int, str]:
     """Which blobs are not understood though they may be whole, as a version in them is not known, and why."""
-    unread = np.isin(decoded.faults[:, 0], (Fault.VERSION, Fault.ALTERNATIVE))
-    return {blob: _message(decoded.layout, *decoded.faults[blob]) for blob in np.flatnonzero(unread).tolist()}
+    *_, faults = _walked(layout.name, layout.program(frozenset()), data, starts, stops)
+    unread = (faults[:, 0] == Fault.VERSION) | (faults[:, 0] == Fault.ALTERNATIVE)
+    return {blob: _message(layout, *faults[blob].tolist()) for blob in np.flatnonzero(unread).tolist()}
 
 
 def _message(layout: Layout, fault: int, place: int, found: int) -> str:

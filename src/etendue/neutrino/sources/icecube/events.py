@@ -64,7 +64,7 @@ class Events:
         """The frames' objects by key and type."""
         return FrameObjects(self.frames)
 
-    @property
+    @cached_property
     def own_frames(self) -> np.ndarray:
         """Frames of each event, of which it may have one only, that one twice: shape (n_events, 2)."""
         both = np.stack([self.physics, self.daq], axis=1)

@@ -8,9 +8,11 @@ too, and so are a map's pairs; a vector of plain numbers is not.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cache, cached_property
+from itertools import accumulate, pairwise
+from typing import NamedTuple
 
 import numpy as np
 
@@ -75,6 +77,21 @@ class Item:
     fields: tuple[tuple[int, int, int], ...]
 
 
+class Arrays(NamedTuple):
+    """A program in numbers, made once: `walk` says what they are, but for where columns start in its output.
+
+    Fields and fields of items begin with their columns instead; ``levels`` and ``itemsizes`` are of columns.
+    """
+
+    operations: np.ndarray
+    fields: np.ndarray
+    items: np.ndarray
+    item_fields: np.ndarray
+    least: np.ndarray
+    levels: np.ndarray
+    itemsizes: np.ndarray
+
+
 @dataclass
 class Program:
     """A layout as operations.
@@ -95,7 +112,22 @@ class Program:
     least: list[int] = field(default_factory=lambda: [1])
     classes: dict[str, int] = field(default_factory=dict)
 
-    @property
+    @cached_property
+    def arrays(self) -> Arrays:
+        """The finished program as the walk takes it."""
+        edges = list(accumulate((len(item.fields) for item in self.items), initial=0))
+        items = [(i.level, i.places, *edge) for i, edge in zip(self.items, pairwise(edges), strict=True)]
+        return Arrays(
+            _rows_of(self.operations, 5),
+            _rows_of(self.fields, 2),
+            _rows_of(items, 4),
+            _rows_of([row for item in self.items for row in item.fields], 3),
+            np.array(self.least, dtype=np.int64),
+            np.array([column.level for column in self.columns], dtype=np.int64),
+            np.array([column.itemsize for column in self.columns], dtype=np.int64),
+        )
+
+    @cached_property
     def has_gaps(self) -> bool:
         """Whether rows may lack fields, which are zero then."""
         gaps = (Op.FLAG, Op.UNLESS, Op.SWITCH, Op.NODES, Op.SINCE)
@@ -276,6 +308,10 @@ class Program:
         return 4
 
 
+def _rows_of(numbers: Sequence[Sequence[int]], n_columns: int) -> np.ndarray:
+    return np.array(numbers, dtype=np.int64).reshape(-1, n_columns)
+
+
 def _are_numbers(nodes: tuple[Node, ...]) -> bool:
     """Whether there is nothing else in the nodes, so that all items but the first take the same bytes."""
     return all(
@@ -287,7 +323,7 @@ def _are_numbers(nodes: tuple[Node, ...]) -> bool:
 Levels = dict[str, dict[str, np.ndarray]]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # a constant of its module: told from others at once, without its parts
 class Layout:
     """What objects of one registered type look like.
 
@@ -311,14 +347,14 @@ class Layout:
 
     def program(self, wanted: frozenset[str] | None = None) -> Program:
         """The layout as operations, which keep only the columns that are wanted."""
-        return _program(self.root, self.whole, wanted)
+        return _program(self, wanted)
 
 
 @cache
-def _program(root: Class, whole: bool, wanted: frozenset[str] | None) -> Program:
+def _program(layout: Layout, wanted: frozenset[str] | None) -> Program:
     made = Program(wanted)
-    made.compile(root)
-    made._emit(Op.END, int(whole))
+    made.compile(layout.root)
+    made._emit(Op.END, int(layout.whole))
     if min(made.least) < 1:
         raise ValueError("a layout has items of no length")
     return made

@@ -10,7 +10,7 @@ import numpy as np
 
 from etendue.kernel import owners
 from etendue.neutrino.sources.icecube.contents import Content
-from etendue.neutrino.sources.icecube.decode import Decoded, decode_blobs, unknown
+from etendue.neutrino.sources.icecube.decode import Decoded, decode_blobs, find_unknown
 from etendue.neutrino.sources.icecube.events import Events
 from etendue.neutrino.sources.icecube.gcd import taken
 from etendue.neutrino.sources.icecube.layouts import LAYOUTS
@@ -91,8 +91,8 @@ class Look:
     ) -> None:
         """See whether the versions of all classes in objects, of the given frames, are known."""
         if what[2] in LAYOUTS and what not in self.unknown and len(blobs):
-            decoded = decode_blobs(LAYOUTS[what[2]], blobs.data, blobs.starts, blobs.stops, frozenset())
-            for blob, why in unknown(decoded).items():
+            found = find_unknown(LAYOUTS[what[2]], blobs.data, blobs.starts, blobs.stops)
+            for blob, why in found.items():
                 if events.frames.are_whole(frames[blobs.rows[blob]]).all():  # or it is corrupted
                     self.unknown[what] = why
 
@@ -111,12 +111,20 @@ class Look:
 
     def _names(self, events: Events, blobs: Blobs, decoded: Decoded, key: str, kind: str) -> Iterator[str]:
         """Names of entries that are new; those that only corrupted frames have are none."""
-        known, of_entry = self.named.get((key, kind), set()), owners(decoded.counts["entries"])
-        for number, name in enumerate(decoded.names):
-            if name not in known:
-                held = blobs.rows[of_entry[decoded.levels["entries"]["key"] == number]]
-                if any(events.frames.are_whole(events.own_frames[event]).all() for event in held.tolist()):
-                    yield name
+        known = self.named.get((key, kind), set())
+        new = {number: name for number, name in enumerate(decoded.names) if name not in known}
+        if not new:
+            return
+        number = decoded.levels["entries"]["key"]
+        held = blobs.rows[owners(decoded.counts["entries"])]
+        some = np.zeros(len(decoded.names), dtype=np.int64)
+        some[number] = held  # one event that has it, which nearly always is whole
+        own = events.own_frames[some[[*new]]]
+        whole = events.frames.are_whole(own.ravel()).reshape(own.shape).all(axis=1)
+        for (which, name), is_whole in zip(new.items(), whole.tolist(), strict=True):
+            others = () if is_whole else events.own_frames[held[number == which]]
+            if is_whole or any(events.frames.are_whole(frames).all() for frames in others):
+                yield name
 
     def entries(self, content: Content) -> list[str]:
         """Names of the entries that become columns of their own."""

@@ -82,10 +82,11 @@ def row_levels(layout: Layout) -> tuple[RowLevels, ...]:
     return tuple(found)
 
 
-def columns_of_level(layout: Layout, level: int) -> list[Column]:
+@cache
+def columns_of_level(layout: Layout, level: int) -> tuple[Column, ...]:
     """The columns of one level, without the counts of what its rows own."""
     program = layout.program()
-    return [c for c in program.columns if c.level == level and c.dtype not in (ROWS, PLACE)]
+    return tuple(c for c in program.columns if c.level == level and c.dtype not in (ROWS, PLACE))
 
 
 @lru_cache(maxsize=1 << 14)  # files of a kind have the same keys
