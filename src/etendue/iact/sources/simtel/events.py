@@ -16,7 +16,7 @@ from itertools import chain
 
 from etendue.dataflow.packed import Note, ignore
 from etendue.dataflow.partition import Failure
-from etendue.dataflow.source import OnError, SourceError
+from etendue.dataflow.source import OnError, SourceError, file_of
 from etendue.iact.schema import EventType
 from etendue.iact.sources.simtel.header import (
     ARRAY_EVENT,
@@ -99,7 +99,7 @@ class EventWalk:
     def __init__(self, path: str, on_error: OnError, note: Note = ignore) -> None:
         self.path = path
         self.on_error = on_error
-        walk = iter(ObjectWalk(path, note))
+        walk = iter(ObjectWalk(file_of(path), note))
         self.header = read_header(walk, path)
         self.n_events = 0
         self.n_without_id = 0

@@ -20,14 +20,13 @@ from etendue.iact.sources.simtel import decode
 from etendue.iact.sources.simtel.events import MC_SHOWER
 from etendue.iact.sources.simtel.header import ARRAY_EVENT, HISTOGRAMS, RUN_HEADER, read_header
 from etendue.iact.sources.simtel.objects import MC_EVENT, Object, ObjectError, unpack
+from etendue.iact.sources.simtel.part import asks_for_showers
 from etendue.iact.sources.simtel.showers import ShowerCount
 from etendue.iact.sources.simtel.stream import is_eventio
 from etendue.iact.sources.simtel.tables import Labels, static
 from etendue.iact.sources.simtel.walk import Damage, ObjectWalk
 from etendue.schema import Columns, Schema
 
-#: What is added to a file's path.
-PART = "#showers"
 #: Showers of a block.
 BLOCK = 4096
 _ADVICE = "get the file anew, or leave out what cannot be read with on_error='skip'"
@@ -46,8 +45,8 @@ class ShowerSource:
     name = "simtel_showers"
 
     def accepts(self, path: str) -> bool:
-        """Whether the path ends in ``#showers``, and its file starts with EventIO's marker."""
-        return path.endswith(PART) and not os.path.lexists(path) and is_eventio(file_of(path))
+        """Whether the path asks for showers, and its file starts with EventIO's marker."""
+        return asks_for_showers(path) and is_eventio(file_of(path))
 
     def scan(self, path: str, on_error: OnError = "raise") -> Scan:
         """Read the header, and count the showers.
@@ -122,7 +121,7 @@ class ShowerWalk:
     Parameters
     ----------
     path : str
-        The file, with or without `PART`.
+        The file, with or without a part.
     on_error : {"raise", "skip"}
         Whether to go on after what is broken, which is noted in ``failures``.
     note : callable, optional

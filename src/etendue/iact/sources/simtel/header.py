@@ -21,6 +21,7 @@ from etendue.dataflow.source import SourceError
 from etendue.iact.known_telescopes import KNOWN_TELESCOPES
 from etendue.iact.schema import RESERVED
 from etendue.iact.sources.simtel.objects import Object, ObjectError, unpack
+from etendue.iact.sources.simtel.part import part_of
 from etendue.iact.sources.simtel.stream import SYNC
 from etendue.iact.sources.simtel.walk import Damage
 
@@ -213,9 +214,10 @@ def read_header(walk: Iterator[Object | Damage], path: str) -> Header:
     Raises
     ------
     SourceError
-        If the header is damaged or not complete, so that nothing after it has a meaning.
+        If the header is damaged or not complete, so that nothing after it has a meaning, or if the path
+        asks for what there is not.
     """
-    parts = _Parts()
+    part, parts = part_of(path), _Parts()
     found = None
     while not parts.complete:
         found = next(walk, None)
@@ -234,10 +236,13 @@ def read_header(walk: Iterator[Object | Damage], path: str) -> Header:
     if parts.mc_run is None:
         raise SourceError(path, place, "expected an MC run header (2001): only simulated data can be read")
     try:
-        return _header(parts, path)
+        header = _header(parts, path)
     except (KeyError, ValueError, IndexError) as error:
         message = f"the objects of the header contradict each other ({error}); get the file anew"
         raise SourceError(path, place, message) from error
+    if part.obs_id is not None:
+        header.run["run"] = part.obs_id
+    return header
 
 
 def _lacking(parts: _Parts) -> str:

@@ -15,7 +15,7 @@ import numpy as np
 
 from etendue.dataflow.packed import Checksum, Note, ignore, packing_of
 from etendue.dataflow.partition import Failure, Partition
-from etendue.dataflow.source import OnError, Scan, SourceError, UnforeseenError
+from etendue.dataflow.source import OnError, Scan, SourceError, UnforeseenError, file_of
 from etendue.iact.sources.simtel.columns import (
     CalibrationRow,
     Calibrations,
@@ -24,6 +24,7 @@ from etendue.iact.sources.simtel.columns import (
 )
 from etendue.iact.sources.simtel.events import EventWalk
 from etendue.iact.sources.simtel.objects import ObjectError
+from etendue.iact.sources.simtel.part import asks_for_showers
 from etendue.iact.sources.simtel.raw_event import RawEvent, Readout
 from etendue.iact.sources.simtel.stream import is_eventio
 from etendue.iact.sources.simtel.tables import Labels, schema, static
@@ -44,14 +45,15 @@ class SimtelSource:
     event holds follows ctapipe 0.32's ``SimTelEventSource(skip_calibration_events=False)``. Telescopes
     share a table if their cameras have the same name, pixels, gains, readout, focal lengths and
     rotation, and their events the same number of samples: that is read from the events (samples, or one
-    sum a pixel), as the header names the samples taken also where only sums were kept.
+    sum a pixel), as the header names the samples taken also where only sums were kept. The observation has
+    the run's number, or the one that the path gives it: ``run.simtel.zst#obs_id=1201``.
     """
 
     name = "simtel"
 
     def accepts(self, path: str) -> bool:
-        """Whether the file starts, unpacked, with EventIO's marker."""
-        return is_eventio(path)
+        """Whether the file starts, unpacked, with EventIO's marker, and the path asks for its events."""
+        return is_eventio(file_of(path)) and not asks_for_showers(path)
 
     def scan(self, path: str, on_error: OnError = "raise") -> Scan:
         """Read the header, and count the events and their readouts.
@@ -69,7 +71,7 @@ class SimtelSource:
                 for readout in event.readouts:
                     readouts.extend((event.number, readout.tel_id, readout.n_samples))
                 ends.append(event.found.end)
-        n_events, size = walk.n_trusted(ends), os.path.getsize(path)
+        n_events, size = walk.n_trusted(ends), os.path.getsize(file_of(path))
         for note in _notes(path, walk):
             log.warning(note)
         events, *kinds = np.array(readouts, dtype=np.int64).reshape(-1, 3).T
@@ -112,7 +114,7 @@ class SimtelSource:
         events = list(islice((found for found in walk if isinstance(found, RawEvent)), LOOK))
         seen = {(readout.tel_id, readout.n_samples) for event in events for readout in event.readouts}
         labels = Labels.of(walk.header.cameras, sorted(seen))
-        tables, size = schema(labels), os.path.getsize(path)
+        tables, size = schema(labels), os.path.getsize(file_of(path))
         return Scan(
             path=path,
             source=self.name,
@@ -141,7 +143,7 @@ class SimtelSource:
         for event in EventWalk(scan.path, "skip"):
             if isinstance(event, RawEvent) and event.number == block:
                 first = (event.core or event.found).offset
-                whole = "the unpacked stream" if packing_of(scan.path) else "the file"
+                whole = "the unpacked stream" if packing_of(file_of(scan.path)) else "the file"
                 return f"bytes {first:,} to {event.found.end:,} of {whole}"
         raise SourceError(scan.path, f"event {block}", _CHANGED)
 
