@@ -9,7 +9,9 @@ from pathlib import Path
 import numba
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
+from etendue.cli import main
 from etendue.dataflow.registry import ConfigError, find_pipeline, shipped_pipelines, stage_reference
 from etendue.dataflow.warm import KernelList, kernel_lists, wanted_by
 from etendue.kernel_list import decoded, encoded
@@ -63,6 +65,25 @@ def test_families_and_pipelines_are_named():
     assert {one.kernel for one in wanted_by(["icecube"])} < {one.kernel for one in wanted_by(["neutrino"])}
     with pytest.raises(ConfigError, match="iact"):
         wanted_by(["iactt"])
+
+
+def test_the_command_compiles_what_is_asked_for(monkeypatch):
+    (one, *_) = wanted_by(["iact"])
+    monkeypatch.setattr("etendue.dataflow.warm.wanted_by", lambda names: [one] if names == ("iact",) else [])
+    told = CliRunner().invoke(main, ["warm", "iact", "--workers", "1"])
+    assert (told.exit_code, told.stdout) in [
+        (0, f"{n} kernels compiled, {1 - n} were there\n") for n in (0, 1)
+    ]
+    again = CliRunner().invoke(main, ["warm", "iact", "--workers", "1"])
+    assert (again.exit_code, again.stdout) == (0, "0 kernels compiled, 1 were there\n")
+    assert CliRunner().invoke(main, ["warm", "iact", "--quiet"]).output == ""
+
+
+def test_the_command_names_what_it_does_not_know():
+    told = CliRunner().invoke(main, ["warm", "iactt"])
+    assert told.exit_code
+    assert "iactt" in f"{told.output}{told.exception}"
+    assert CliRunner().invoke(main, ["warm", "--workers", "0"]).exit_code == 2
 
 
 def test_a_run_asks_for_what_its_list_holds(tmp_path):
