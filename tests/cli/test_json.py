@@ -52,6 +52,25 @@ def test_info(store):
     assert facts["tables"]["camera/simcam"]["role"] == "static"
 
 
+def test_info_of_several_inputs():
+    runs = [RUN, "simulated://gamma?n_showers=7&seed=2"]
+    one, other = (told("info", run) for run in runs)
+    both = told("info", *runs)
+    assert [found["path"] for found in both["inputs"]] == runs
+    assert (both["source"], both["runs"]) == ("simulated", 2)
+    for table in ("events", "simcam", "observation"):
+        assert both["tables"][table]["rows"] == sum(run["tables"][table]["rows"] for run in (one, other))
+
+
+def test_info_of_a_directory_with_a_broken_file(tmp_path):
+    (tmp_path / "a.simtel").write_bytes(b"\x37\x8a\x1f\xd4" + bytes(40))
+    failed = CliRunner().invoke(main, ["info", str(tmp_path)])
+    assert failed.exit_code == 1
+    found = told("info", RUN, str(tmp_path), "--on-error", "skip")
+    assert [failure["path"] for failure in found["failures"]] == [str(tmp_path / "a.simtel")]
+    assert [one["path"] for one in found["inputs"]] == [RUN]
+
+
 def test_plan(store):
     _, run = store
     facts = told("plan", "iact", RUN)

@@ -7,29 +7,41 @@ from typing import Any
 
 import click
 
+from etendue.cli.companions import with_option
 from etendue.cli.event import event_option, file_name, row_option, run_of
 from etendue.cli.output import json_option, print_json
 
 
 @click.command()
-@click.argument("path")
+@click.argument("paths", nargs=-1, required=True)
+@click.option(
+    "--on-error",
+    type=click.Choice(["raise", "skip"]),
+    default="raise",
+    show_default=True,
+    help="Stop at broken input, or name it and tell of the rest.",
+)
+@with_option
 @json_option
-def info(path: str, as_json: bool) -> None:
-    r"""Say what an input holds: tables, rows, columns, units. Decodes no event.
+def info(paths: tuple[str, ...], on_error: Any, companions: dict[str, str], as_json: bool) -> None:
+    r"""Say what inputs hold together: tables, rows, columns, units. Decodes no event.
 
     \b
     etendue info gamma.simtel.zst
     etendue info crab.etendue@2026.1
+    etendue info data/ --on-error skip
     etendue info crab.etendue --json
     """
     from etendue import open
     from etendue.dataflow.contents import contents
+    from etendue.reprs import some_of
 
-    found = contents(open(path))
+    found = contents(open(*paths, on_error=on_error, **companions))
     if as_json:
         print_json(found)
         return
-    click.echo(f"{path}: {found['source']}, {found['bytes']:,} bytes, {found['runs']} run(s)")
+    inputs = some_of((one["path"] for one in found["inputs"]), 3)
+    click.echo(f"{inputs}: {found['source']}, {found['bytes']:,} bytes, {found['runs']} run(s)")
     for failure in found["failures"]:
         click.echo(f"broken: {failure['path']}: {failure['place']}: {failure['message']}")
     for name, table in found["tables"].items():

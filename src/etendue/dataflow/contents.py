@@ -1,4 +1,4 @@
-"""What one input holds, as plain values."""
+"""What inputs hold, as plain values."""
 
 from __future__ import annotations
 
@@ -12,26 +12,27 @@ if TYPE_CHECKING:
 
 
 def contents(flow: Flow) -> dict[str, Any]:
-    """What an input holds, by its scan: decodes no event.
+    """What inputs hold, by their scans: decodes no event.
 
     Parameters
     ----------
     flow : Flow
-        One input, without stages.
+        The inputs, without stages.
 
     Returns
     -------
     dict
-        ``path``, ``source``, ``bytes``, ``runs``, ``failures``, and ``tables``: of each its declaration
-        and its rows, None of tables of which the rows are met along the way.
+        ``inputs`` (path, source and bytes of each), ``source`` (of all), ``bytes``, ``runs``, ``failures``,
+        and ``tables``: of each its declaration and its rows, None of tables of which the rows are met along
+        the way.
     """
     plan = flow.plan()
-    (scan,) = plan.inputs.scans
+    scans = plan.inputs.scans
     return {
-        "path": scan.path,
-        "source": scan.source,
-        "bytes": scan.size,
-        "runs": scan.n_runs,
+        "inputs": [{"path": scan.path, "source": scan.source, "bytes": scan.size} for scan in scans],
+        "source": ", ".join(sorted({scan.source for scan in scans})),
+        "bytes": sum(scan.size for scan in scans),
+        "runs": sum(scan.n_runs for scan in scans),
         "failures": [asdict(failure) for failure in plan.inputs.failures],
         "tables": {
             table.name: {"rows": _rows(plan, table), **table.to_json()}
