@@ -15,6 +15,7 @@ from etendue.dataflow.inputs import expand
 from etendue.dataflow.memory import reuse_freed_memory
 from etendue.dataflow.partition import Failure
 from etendue.dataflow.plan import PlanError, cores
+from etendue.dataflow.sharing import Sharing
 from etendue.dataflow.source import OnError, Scan, SourceError, UnreachableError, file_stat, find_source
 from etendue.dataflow.unify import Earlier, Inputs, unify
 
@@ -146,6 +147,7 @@ def scan_each(
             return error.failure
 
     with ThreadPoolExecutor(min(len(paths), cores())) as pool:
-        found = list(pool.map(scan, paths, look))
+        shared = Sharing()
+        found = [shared(one) if isinstance(one, Scan) else one for one in pool.map(scan, paths, look)]
     refuse_unused(companions, found)
     return found
