@@ -6,13 +6,14 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from etendue.dataflow.parameters import BroughtFile
 from etendue.dataflow.partition import Partition
 from etendue.dataflow.source import SourceError
 from etendue.dataflow.stage import Stage
 from etendue.neutrino.detector import read_detector
+from etendue.neutrino.detector.shipped import shipped_file
 from etendue.neutrino.icecube.pulses import is_icetop, sensor
 from etendue.neutrino.schema import DETECTOR, MODULES, PULSES
 from etendue.neutrino.sources.icecube.stream import lacks_geometry
@@ -25,7 +26,10 @@ LAST_STRING, LAST_MODULE = 86, 60
 OWN_GEOMETRY = "geometry/I3Geometry"
 _OF_GEOMETRY = {"string", "om", "pmt", "pos_x", "pos_y", "pos_z", "om_type", "run", "valid_from"}
 #: What to do without a geometry.
-ASK = "give the GCD file of the run (gcd=FILE, --with gcd=FILE) or a table of modules (geometry=FILE)"
+ASK = (
+    "give the GCD file of the run (gcd=FILE, --with gcd=FILE), a table of modules (geometry=FILE), or, if it "
+    "is IceCube with its 86 strings, geometry=shipped://ic86"
+)
 
 #: Height [m] that the middle of no detector in IceCube's frame is at: its origin is in the middle of IceCube.
 HIGHEST = 1000.0
@@ -144,7 +148,7 @@ class PlacePulses(Stage):
 
     geometry: BroughtFile = Field(
         "",
-        description="file with the detector: a table of modules (Parquet, NumPy); "
+        description="file with the detector: a table of modules (Parquet, NumPy), or shipped://ic86; "
         "empty if the input brings its own geometry",
     )
     other_detector: bool = Field(
@@ -155,6 +159,11 @@ class PlacePulses(Stage):
     )
 
     writes: ClassVar = {}
+
+    @field_validator("geometry")
+    @classmethod
+    def _found(cls, geometry: str) -> str:
+        return shipped_file(geometry)
 
     def brings(self) -> dict[str, tuple[Table, Columns]]:
         """The detector, unless the input has it."""
@@ -221,9 +230,9 @@ class PlacePulses(Stage):
         return made
 
     def _check_known(self, string: np.ndarray, om: np.ndarray, unknown: np.ndarray) -> None:
-        """See that no pulse of IceCube's own strings is without a place."""
-        of_icecube = (string >= 1) & (string <= LAST_STRING) & (om >= 1) & (om <= LAST_MODULE)
-        missing = np.flatnonzero(unknown & of_icecube)
+        """See that no pulse in the ice is without a place: also none of other strings than IceCube's."""
+        in_ice = (string > LAST_STRING) | ((string >= 1) & (om >= 1) & (om <= LAST_MODULE))
+        missing = np.flatnonzero(unknown & in_ice)
         if missing.size:
             first = missing[0]
             raise SourceError(
