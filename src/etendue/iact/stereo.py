@@ -118,7 +118,9 @@ def shower_directions(
                         total[k] += weight[a] * weight[b] * line[k]
                     n_pairs += 1
         if n_pairs > 0:
-            direction[event] = total / sqrt(dot(total, total))
+            length = sqrt(dot(total, total))
+            for k in range(3):
+                direction[event, k] = total[k] / length
             angles = 0.0
             for pair in range(n_pairs):
                 aside = cross(direction[event], lines[pair])

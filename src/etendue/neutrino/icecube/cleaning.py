@@ -14,8 +14,9 @@ from etendue.dataflow.parameters import IntRange
 from etendue.dataflow.partition import Partition
 from etendue.kernel import kernel
 from etendue.neutrino.icecube.charges import FIRST_DEEPCORE_STRING
-from etendue.neutrino.icecube.pulses import Pulses, PulseStage, time_order
+from etendue.neutrino.icecube.pulses import Pulses, PulseStage
 from etendue.schema import Schema, Variable
+from etendue.sorting import stable_order
 
 
 class Reach(NamedTuple):
@@ -160,7 +161,7 @@ def seeded_rt(
     kept = np.zeros(pulses.time.size, dtype=np.bool_)
     for event in range(pulses.starts.size - 1):
         first, stop = pulses.starts[event], pulses.starts[event + 1]
-        ordered = first + time_order(pulses.time[first:stop])
+        ordered = first + stable_order(pulses.time[first:stop])
         candidates = ordered[pulses.hlc[ordered]] if only_hlc else ordered
         select_core(pulses, candidates, reach, n_needed, kept)
         if all_if_none and not np.any(kept[first:stop]):
@@ -192,7 +193,7 @@ def densest_window(pulses: Pulses, length: float, by_charge: bool) -> np.ndarray
     kept = np.zeros(pulses.time.size, dtype=np.bool_)
     for event in range(pulses.starts.size - 1):
         first, stop = pulses.starts[event], pulses.starts[event + 1]
-        ordered = first + time_order(pulses.time[first:stop])
+        ordered = first + stable_order(pulses.time[first:stop])
         end, content, most, best = 0, 0.0, -np.inf, 0.0
         for i in ordered:
             while end < ordered.size and pulses.time[ordered[end]] <= pulses.time[i] + length:

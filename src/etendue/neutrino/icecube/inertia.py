@@ -20,6 +20,7 @@ from etendue.neutrino.icecube.pulses import (
     end_of_module,
     first_pulses,
 )
+from etendue.sorting import stable_order
 
 #: Of the rotations that make a tensor diagonal: sweeps at most.
 SWEEPS = 50
@@ -170,7 +171,7 @@ def tensor_of_inertia(pulses: Pulses, min_hits: int, results: np.ndarray) -> Non
     results : structured array, shape (n_events,)
         Output, see `TensorOfInertia`.
     """
-    tensor, vectors = np.empty((3, 3)), np.empty((3, 3))
+    tensor, vectors, moments = np.empty((3, 3)), np.empty((3, 3)), np.empty(3)
     for event in range(results.size):
         result, first, stop = results[event], pulses.starts[event], pulses.starts[event + 1]
         result.fit_status, result.n_modules = INSUFFICIENT_HITS, n_modules_hit(pulses, first, stop)
@@ -180,10 +181,12 @@ def tensor_of_inertia(pulses: Pulses, min_hits: int, results: np.ndarray) -> Non
         if not charge > 0:  # no light, no centre
             continue
         sign = sense_of_axis(pulses, first, stop, vectors, axis)
-        moments = np.sort(np.array([tensor[0, 0], tensor[1, 1], tensor[2, 2]]))
+        moments[0], moments[1], moments[2] = tensor[0, 0], tensor[1, 1], tensor[2, 2]
+        order = stable_order(moments)
+        least, middle, most = order[0], order[1], order[2]
         result.pos_x, result.pos_y, result.pos_z, result.fit_status = x, y, z, OK
-        result.moment_1, result.moment_2, result.moment_3 = moments
-        result.sphericity = moments[0] / np.sum(moments)
+        result.moment_1, result.moment_2, result.moment_3 = moments[least], moments[middle], moments[most]
+        result.sphericity = moments[least] / (moments[least] + moments[middle] + moments[most])
         result.zenith, result.azimuth = direction_angles(
             sign * vectors[0, axis], sign * vectors[1, axis], sign * vectors[2, axis]
         )

@@ -55,17 +55,17 @@ _VERTEX = tuple(row for row in TRACK_RESULTS if row[0][:3] in {"pos", "tim", "fi
 def axes_along(ux: float, uy: float, uz: float) -> np.ndarray:
     """Three perpendicular unit vectors, the third along a direction: shape (3, 3)."""
     axes = np.empty((3, 3))
-    axes[2] = ux, uy, uz
+    axes[2, 0], axes[2, 1], axes[2, 2] = ux, uy, uz
     # The first is perpendicular to the coordinate axis that the direction is farthest from.
     if abs(ux) < abs(uy) and abs(ux) < abs(uz):
         norm = math.sqrt(uy * uy + uz * uz)
-        axes[0] = 0.0, -uz / norm, uy / norm
+        axes[0, 0], axes[0, 1], axes[0, 2] = 0.0, -uz / norm, uy / norm
     elif abs(uy) < abs(uz):
         norm = math.sqrt(ux * ux + uz * uz)
-        axes[0] = uz / norm, 0.0, -ux / norm
+        axes[0, 0], axes[0, 1], axes[0, 2] = uz / norm, 0.0, -ux / norm
     else:
         norm = math.sqrt(ux * ux + uy * uy)
-        axes[0] = -uy / norm, ux / norm, 0.0
+        axes[0, 0], axes[0, 1], axes[0, 2] = -uy / norm, ux / norm, 0.0
     axes[1, 0] = uy * axes[0, 2] - uz * axes[0, 1]
     axes[1, 1] = uz * axes[0, 0] - ux * axes[0, 2]
     axes[1, 2] = ux * axes[0, 1] - uy * axes[0, 0]
@@ -82,8 +82,10 @@ def centred(pulses: Pulses, rows: np.ndarray, charge: np.ndarray) -> tuple[np.nd
     hits, middle = np.empty((n, 5)), np.zeros(4)
     for i in range(n):
         row = rows[i]
-        hits[i] = pulses.x[row], pulses.y[row], pulses.z[row], pulses.time[row], n_photons(charge[i])
-        middle += hits[i, :4] / n
+        hits[i, 0], hits[i, 1], hits[i, 2] = pulses.x[row], pulses.y[row], pulses.z[row]
+        hits[i, 3], hits[i, 4] = pulses.time[row], n_photons(charge[i])
+        for column in range(4):
+            middle[column] += hits[i, column] / n
     for i in range(n):
         for column in range(4):
             hits[i, column] -= middle[column]

@@ -16,7 +16,9 @@ from etendue.neutrino.icecube.pulses import (
     EventStage,
     Pulses,
     blank,
+    by_time,
     direction_angles,
+    most_pulses,
 )
 
 #: Fewest hits that make a line.
@@ -59,7 +61,7 @@ def without_delayed(
             firsts[n_modules] = i
             n_modules += 1
     firsts = firsts[:n_modules]
-    order = firsts[np.argsort(pulses.time[firsts], kind="mergesort")]
+    order = by_time(pulses, firsts)
     n_kept, limit, reach = 0, 0.0, distance * distance
     for i in range(first, stop):
         if i == first or pulses.module[i] != pulses.module[i - 1]:
@@ -220,7 +222,7 @@ def improved_linefit(
     tracks : structured array, shape (n_events,)
         Output, see `TRACK`.
     """
-    longest = np.max(np.diff(pulses.starts)) if tracks.size else 0
+    longest = most_pulses(pulses)
     kept, weight = np.empty(longest, dtype=np.int64), np.empty(longest)
     for event in range(tracks.size):
         first, stop = pulses.starts[event], pulses.starts[event + 1]

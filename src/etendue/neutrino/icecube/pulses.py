@@ -15,6 +15,7 @@ from etendue.dataflow.partition import Partition
 from etendue.dataflow.stage import Stage
 from etendue.kernel import kernel, offsets, owners
 from etendue.schema import Schema, Variable
+from etendue.sorting import stable_order
 
 #: Speed of light in vacuum, in m/ns.
 C = 0.299792458
@@ -80,9 +81,35 @@ def in_order(starts: np.ndarray, module: np.ndarray, time: np.ndarray) -> bool:
 
 
 @kernel
-def time_order(time: np.ndarray) -> np.ndarray:
-    """Indices that sort times; equal times keep their order."""
-    return np.argsort(time, kind="mergesort")
+def by_time(pulses: Pulses, rows: np.ndarray) -> np.ndarray:
+    """Some pulses, ascending in time; those of equal times keep their order."""
+    times = np.empty(rows.size)
+    for i in range(rows.size):
+        times[i] = pulses.time[rows[i]]
+    order = stable_order(times)
+    for i in range(rows.size):
+        order[i] = rows[order[i]]
+    return order
+
+
+@kernel
+def most_pulses(pulses: Pulses) -> int:
+    """Pulses of the event that has most."""
+    most = 0
+    for event in range(pulses.starts.size - 1):
+        most = max(most, pulses.starts[event + 1] - pulses.starts[event])
+    return most
+
+
+@kernel
+def largest_gap(values: np.ndarray) -> float:
+    """Greatest difference between neighbours of ascending values; NaN of a single one, or if one is NaN."""
+    gap = np.nan if values.size < 2 else 0.0
+    for i in range(1, values.size):
+        difference = values[i] - values[i - 1]
+        if difference > gap or np.isnan(difference):
+            gap = difference
+    return gap
 
 
 @kernel
@@ -102,7 +129,7 @@ def first_pulses(pulses: Pulses, first: int, stop: int) -> np.ndarray:
         firsts[n] = i
         n += 1
         i = end_of_module(pulses, i, stop)
-    return firsts[:n][time_order(pulses.time[firsts[:n]])]
+    return by_time(pulses, firsts[:n])
 
 
 @kernel

@@ -9,8 +9,9 @@ from pydantic import Field
 
 from etendue.dataflow.partition import Partition
 from etendue.kernel import kernel
-from etendue.neutrino.icecube.pulses import C, Pulses, PulseStage, time_order
+from etendue.neutrino.icecube.pulses import C, Pulses, PulseStage
 from etendue.schema import Schema, Table, Variable, variables
+from etendue.sorting import stable_order
 
 
 class Connection(NamedTuple):
@@ -63,7 +64,7 @@ def root_of(parent: np.ndarray, i: int) -> int:
 def places_before(pulses: Pulses, ordered: np.ndarray) -> np.ndarray:
     """Of each pulse, the place in the order of the pulse before it in the same module; -1 for none."""
     before = np.full(ordered.size, -1, dtype=np.int64)
-    by_module = np.argsort(ordered, kind="mergesort")  # pulses stand by module and time in the table
+    by_module = stable_order(ordered)  # pulses stand by module and time in the table
     for k in range(1, ordered.size):
         place, last = by_module[k], by_module[k - 1]
         if pulses.module[ordered[place]] == pulses.module[ordered[last]]:
@@ -131,12 +132,12 @@ def split(pulses: Pulses, connection: Connection) -> tuple[np.ndarray, np.ndarra
     count = np.zeros(pulses.starts.size - 1, dtype=np.int32)
     for event in range(count.size):
         first, stop = pulses.starts[event], pulses.starts[event + 1]
-        ordered = first + time_order(pulses.time[first:stop])
+        ordered = first + stable_order(pulses.time[first:stop])
         parent, n_modules = np.empty(ordered.size, dtype=np.int64), np.empty(ordered.size, dtype=np.int64)
         join_connected(pulses, ordered, connection, parent, n_modules)
         # A root is the first of its cluster in time: clusters come in the order of their first pulses.
         roots = np.array([root_of(parent, k) for k in range(ordered.size)], dtype=np.int64)
-        by_cluster = np.argsort(roots, kind="mergesort")
+        by_cluster = stable_order(roots)
         begin = 0
         while begin < ordered.size:
             end = begin + 1

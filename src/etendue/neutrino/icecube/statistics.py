@@ -17,6 +17,7 @@ from etendue.neutrino.icecube.pulses import (
     Pulses,
     blank,
     first_pulses,
+    largest_gap,
 )
 
 #: From the standard deviation to the full width at half maximum of a Gaussian.
@@ -91,7 +92,7 @@ def describe_modules(pulses: Pulses, hits: np.ndarray, result: np.void) -> None:
     result.z_sigma = np.std(z) * np.sqrt(n / (n - 1))
     result.z_travel = np.mean(z) - np.mean(z[: n // 4])
     result.timelength_last_first = time[n - 1] - time[0]
-    result.timelength_maxgap = np.max(np.diff(time)) if n > 1 else np.nan
+    result.timelength_maxgap = largest_gap(time)
     result.timelength_fwhm = FWHM * np.std(time)
     for k in range(1, n):
         result.zpattern += (z[k] > z[k - 1]) - (z[k] < z[k - 1])

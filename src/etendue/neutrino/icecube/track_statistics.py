@@ -21,8 +21,10 @@ from etendue.neutrino.icecube.pulses import (
     blank,
     end_of_module,
     first_pulses,
+    largest_gap,
 )
 from etendue.schema import Schema
+from etendue.sorting import sorted_values
 
 #: Refractive index of ice that the angle of Cherenkov light follows from, at 400 nm.
 PHASE_INDEX = 1.3195
@@ -143,7 +145,7 @@ def direct_hits(pulses: Pulses, track: Track, begin: float, end: float, results:
                 result.n_late_doms += new_module
                 result.n_late_pulses += 1
                 result.q_late_pulses += q
-        places = np.sort(along[:n])
+        places = sorted_values(along[:n])
         result.dir_track_length = places[n - 1] - places[0] if n > 1 else np.nan
         result.dir_track_hit_distribution_smoothness = smoothness(places)
 
@@ -196,8 +198,8 @@ def track_characteristics(pulses: Pulses, track: Track, radius: float, results: 
             continue
         result.avg_dom_dist_q_tot_dom = weighted / charge
         result.track_hits_separation_length = quarters_apart(along[:n], module_charge[:n])
-        places = np.sort(along[:n])
-        result.empty_hits_track_length = np.max(np.diff(places)) if n > 1 else np.nan
+        places = sorted_values(along[:n])
+        result.empty_hits_track_length = largest_gap(places)
         result.track_hits_distribution_smoothness = smoothness(places)
 
 

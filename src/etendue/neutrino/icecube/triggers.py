@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from etendue.dataflow.parameters import IntRange, Name
 from etendue.dataflow.partition import Partition
 from etendue.kernel import kernel
-from etendue.neutrino.icecube.pulses import Pulses, PulseStage, time_order
+from etendue.neutrino.icecube.pulses import Pulses, PulseStage, by_time
 from etendue.schema import Schema, Table, Variable, variables
 
 #: How long a module reads out after it was launched: pulses in that time are of one hit [ns].
@@ -46,7 +46,7 @@ def hits_of_launches(pulses: Pulses, first: int, stop: int, picked: np.ndarray) 
             module, end = pulses.module[i], pulses.time[i] + LAUNCH
             hits[n] = i
             n += 1
-    return hits[:n][time_order(pulses.time[hits[:n]])]
+    return by_time(pulses, hits[:n])
 
 
 @kernel

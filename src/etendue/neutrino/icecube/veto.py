@@ -11,7 +11,7 @@ from etendue.dataflow.partition import Partition
 from etendue.kernel import kernel
 from etendue.neutrino.icecube.charges import FIRST_DEEPCORE_STRING
 from etendue.neutrino.icecube.geometry import detector_of, positions_of_modules
-from etendue.neutrino.icecube.pulses import C, EventStage, Pulses, blank, time_order
+from etendue.neutrino.icecube.pulses import C, EventStage, Pulses, blank, by_time, most_pulses
 from etendue.schema import Columns
 
 #: Share of an event's charge above which a module counts as lit by something next to it.
@@ -189,12 +189,12 @@ def self_veto(
     results : structured array, shape (n_events,)
         Output, see `VHESelfVeto`.
     """
-    longest = np.max(np.diff(pulses.starts)) if results.size else 0
+    longest = most_pulses(pulses)
     hits, vertex = np.empty(longest, dtype=np.int64), np.empty(4)
     for event in range(results.size):
         result = results[event]
         n_hits = without_lone_module(pulses, pulses.starts[event], pulses.starts[event + 1], hits)
-        ordered = hits[:n_hits][time_order(pulses.time[hits[:n_hits]])]
+        ordered = by_time(pulses, hits[:n_hits])
         if find_vertex(pulses, ordered, window, vertex_threshold, vertex):
             result.vertex_x, result.vertex_y, result.vertex_z, result.vertex_time = vertex
             result.veto_charge = charge_before(pulses, ordered, vertex, boundary)

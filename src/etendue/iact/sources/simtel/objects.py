@@ -124,7 +124,8 @@ def find_objects(
             return n, at, MORE
         if n and not every and row[0] == MC_EVENT and previous == MC_EVENT:
             row[7] = rows[n - 1, 7] + (row[2] != rows[n - 1, 2])
-            rows[n - 1] = row
+            for k in range(row.size):
+                rows[n - 1, k] = row[k]
         else:
             n += 1
         previous = row[0]

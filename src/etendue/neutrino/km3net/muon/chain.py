@@ -16,6 +16,7 @@ from etendue.neutrino.km3net.cherenkov import KAPPA, TAN_THETA, C, approach
 from etendue.neutrino.km3net.muon.fit import LEVER, cost, minimise, moved, slopes, solve
 from etendue.neutrino.km3net.muon.prefit import scan
 from etendue.neutrino.km3net.muon.selection import centred, coincident, connected, near_track, seed_hits
+from etendue.sorting import stable_order
 
 #: Modules whose seeds the scan sees, hits of each that the first likelihood fits see; with fewer modules than
 #: `FEW_MODULES`, the scan sees those hits, too.
@@ -48,7 +49,7 @@ def best_of(tracks: np.ndarray, hits: np.ndarray, blur: float, keep: int) -> np.
     values = np.empty(len(tracks))
     for i in range(len(tracks)):
         tracks[i], values[i] = minimise(tracks[i], hits, len(hits), True, blur, STEPS, TOLERANCE)
-    return tracks[np.argsort(values, kind="mergesort")[:keep]]
+    return tracks[stable_order(values)[:keep]]
 
 
 @kernel
@@ -60,13 +61,13 @@ def candidates(directions: np.ndarray, seeds: np.ndarray, few: np.ndarray) -> np
     tracks, scores = np.empty((len(directions), 7)), np.empty(len(directions))
     scan(directions, seeds, len(seeds), tracks, scores)
     n_scanned = min(np.isfinite(scores).sum(), ROBUST_BUDGET // len(seeds))
-    tracks = tracks[np.argsort(scores, kind="mergesort")[:n_scanned]]
+    tracks = tracks[stable_order(scores)[:n_scanned]]
     values = np.empty(n_scanned)
     for i in range(n_scanned):
         tracks[i], _ = minimise(tracks[i], seeds, len(seeds), False, 0.0, STEPS, TOLERANCE)
         values[i] = cost(tracks[i], few, len(few), True, BLURRED)
     n_blurred = min(n_scanned, max(KEEP_SCANNED, LIKELIHOOD_BUDGET // len(few)))
-    tracks = tracks[np.argsort(values, kind="mergesort")[:n_blurred]]
+    tracks = tracks[stable_order(values)[:n_blurred]]
     n_sharper = max(KEEP_BLURRED, n_blurred // 3)
     tracks = best_of(tracks, few, BLURRED, n_sharper)
     return best_of(tracks, few, SHARPER, max(KEEP_SHARP, n_sharper // 3))
@@ -117,7 +118,7 @@ def refit(
         tracks[i], _ = minimise(tracks[i], near, n, True, 0.0, LAST_STEPS, TOLERANCE)
         n = near_track(tracks[i], hits, dom, channel, is_seed, road, near)
         values[i] = cost(tracks[i], near, n, True, 0.0)
-    order = np.argsort(values, kind="mergesort")[:KEEP_LAST]
+    order = stable_order(values)[:KEEP_LAST]
     best, lowest = tracks[order[0]], np.inf
     for i in order:
         n = near_track(tracks[i], hits, dom, channel, is_seed, road, near)

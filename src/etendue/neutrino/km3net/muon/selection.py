@@ -13,6 +13,7 @@ import numpy as np
 from etendue.kernel import kernel
 from etendue.neutrino.km3net.cherenkov import KAPPA, N_GROUP, C, approach
 from etendue.neutrino.km3net.muon.pdf import AFTER, BEFORE
+from etendue.sorting import stable_order
 
 #: Hits of a module within this time are in coincidence [ns].
 COINCIDENCE = 20.0
@@ -105,7 +106,7 @@ def seed_hits(
             starts[n], best[n], largest[n] = i, row, -most
             n += 1
         i = j
-    order = np.argsort(largest[:n], kind="mergesort")[:n_modules]
+    order = stable_order(largest[:n])[:n_modules]
     few, n_few = np.empty(len(order) * per_module, np.int64), 0
     for m in order:
         seen, taken, i = np.uint32(0), 0, starts[m]

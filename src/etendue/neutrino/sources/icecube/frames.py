@@ -217,7 +217,9 @@ def index_frames(data, at, max_frame, frames, objects, names, slots, counts):
         if reason != DONE:
             n_objects = first
             break
-        frames[n_frames] = (at, cursor + 4, first, n_objects, np.int64(data[at + 10]))
+        frames[n_frames, 0], frames[n_frames, 1] = at, cursor + 4
+        frames[n_frames, 2], frames[n_frames, 3] = first, n_objects
+        frames[n_frames, 4] = data[at + 10]
         n_frames += 1
         at = cursor + 4
         reason = FULL

@@ -327,7 +327,7 @@ def mark_set(
         first, end = module_starts[event], module_starts[event + 1]
         n_bits = 8 * (bit_starts[blob + 1] - bit_starts[blob]) - unused[blob]
         if n_bits != end - first and not (first == end and n_bits <= 8):
-            problems[blob] = (1, end - first, n_bits)
+            problems[blob, 0], problems[blob, 1], problems[blob, 2] = 1, end - first, n_bits
             continue
         at = set_starts[blob]
         for module in range(first, end):
@@ -335,19 +335,21 @@ def mark_set(
             if not (bits[bit_starts[blob] + k // 8] >> (k % 8)) & 1:
                 continue
             if at == set_starts[blob + 1]:
-                problems[blob] = (2, at - set_starts[blob] + 1, at - set_starts[blob])
+                n_sets = at - set_starts[blob]
+                problems[blob, 0], problems[blob, 1], problems[blob, 2] = 2, n_sets + 1, n_sets
                 break
             n_pulses = pulse_starts[module + 1] - pulse_starts[module]
             n_bits = 8 * (inner_starts[at + 1] - inner_starts[at]) - inner_unused[at]
             if n_bits != n_pulses:
-                problems[blob] = (3, n_pulses, n_bits)
+                problems[blob, 0], problems[blob, 1], problems[blob, 2] = 3, n_pulses, n_bits
                 break
             keep_module[module] = True
             for i in range(n_pulses):
                 keep_pulse[pulse_starts[module] + i] = (inner[inner_starts[at] + i // 8] >> (i % 8)) & 1
             at += 1
         if problems[blob, 0] == 0 and at != set_starts[blob + 1]:
-            problems[blob] = (2, at - set_starts[blob], set_starts[blob + 1] - set_starts[blob])
+            n_sets = set_starts[blob + 1] - set_starts[blob]
+            problems[blob, 0], problems[blob, 1], problems[blob, 2] = 2, at - set_starts[blob], n_sets
         if problems[blob, 0]:
             keep_module[first:end] = False
             keep_pulse[pulse_starts[first] : pulse_starts[end]] = False

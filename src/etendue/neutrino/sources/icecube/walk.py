@@ -160,7 +160,8 @@ def walk(
     for blob in range(starts.size):
         at, stop = starts[blob], stops[blob]
         seen[:] = -1
-        before[:] = n_rows
+        for level in range(n_rows.size):
+            before[level] = n_rows[level]
         n_rows[0] = blob + 1
         fault, found, nodes, bitset = 0, 0, np.int64(0), np.int64(0)
         if stop - at < BLOB_HEAD + name.size:
