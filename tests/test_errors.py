@@ -41,3 +41,24 @@ def test_the_command_line_tells_errors_with_the_base_and_no_others(error, monkey
         assert (result.exit_code, result.output) == (1, "etendue: give a map of the sea\n")
     else:
         assert result.exception is error
+
+
+class PanicException(BaseException):
+    """As of Icechunk's Rust code, which cannot be imported."""
+
+    __module__ = "pyo3_runtime"
+
+
+def test_a_panic_of_icechunk_is_told(tmp_path, monkeypatch):
+    def panic(*_):
+        raise PanicException("Bug in flush function, no manifest file found in snapshot")
+
+    monkeypatch.setattr("etendue.store.durable.commit", panic)
+    flow = et.open("simulated://gamma?n_showers=3&seed=1").columns("events/*")
+    with pytest.raises(et.EtendueError, match=r"no manifest file found.*what was committed.*--fresh"):
+        flow.write(tmp_path / "s.etendue", "a")
+    where = ["--into", str(tmp_path / "t.etendue"), "--pass", "a"]
+    told = CliRunner().invoke(cli.main, ["run", "iact", "simulated://gamma?n_showers=3&seed=1", *where])
+    assert told.exit_code == 1
+    assert "no manifest file found" in told.stderr
+    assert "Traceback" not in told.output

@@ -10,3 +10,11 @@ class EtendueError(Exception):
     command line tells them in one line, and keeps the traceback for everything else, which is a fault of
     the program.
     """
+
+
+def is_of_icechunk(error: BaseException) -> bool:
+    """Whether Icechunk raised an error: one of its own, or a panic of its Rust code, perhaps no `Exception`.
+
+    Damaged metadata that can still be read may make it panic.
+    """
+    return type(error).__module__.partition(".")[0] in ("icechunk", "pyo3_runtime", "pyo3_async_runtimes")

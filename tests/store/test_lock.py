@@ -87,7 +87,10 @@ def test_who_was_taken_over_commits_no_more(tmp_path):
 def test_a_forked_child_does_not_keep_the_lock_of_its_dead_parent(tmp_path):
     script = (
         "import os, sys, time\nfrom etendue.store.lock import StoreLock\nlock = StoreLock(sys.argv[1])\n"
-        "child = os.fork()\nif child == 0: time.sleep(60)\nprint(child, flush=True)\nos.kill(os.getpid(), 9)"
+        "up, say = os.pipe()\nchild = os.fork()\n"
+        "if child == 0: os.write(say, b'.'), time.sleep(60)\n"
+        "os.read(up, 1)  # it runs, so it has let go of what is its parent's\n"
+        "print(child, flush=True)\nos.kill(os.getpid(), 9)"
     )
     ended = subprocess.Popen([sys.executable, "-c", script, tmp_path / "s"], stdout=subprocess.PIPE)
     child = int(ended.stdout.readline())

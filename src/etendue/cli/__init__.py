@@ -6,7 +6,7 @@ from importlib import import_module
 
 import click
 
-from etendue.errors import EtendueError
+from etendue.errors import EtendueError, is_of_icechunk
 
 #: Where each verb lives.
 _VERBS = {
@@ -68,7 +68,7 @@ class _Verbs(click.Group):
     def invoke(self, ctx: click.Context) -> object:
         try:
             return super().invoke(ctx)
-        except Exception as error:
+        except BaseException as error:
             if not _is_told(error):
                 raise
             click.echo(f"etendue: {_message(error)}", err=True)
@@ -83,7 +83,7 @@ def _with_examples[C: click.Command](command: C) -> C:
 
 def _message(error: BaseException) -> str:
     """What users are told; Icechunk's errors go on, below their first line, with where in it they arose."""
-    if type(error).__module__.startswith("icechunk"):
+    if is_of_icechunk(error):
         return f"the store cannot be read or written: {str(error).partition('\n')[0]}"
     return str(error)
 
@@ -92,8 +92,7 @@ def _is_told(error: BaseException) -> bool:
     """Whether an error's message is written for users; anything else is a bug and keeps its traceback."""
     if isinstance(error, BrokenPipeError):  # click's own business: somebody has read enough
         return False
-    is_icechunk = type(error).__module__.startswith("icechunk")
-    return is_icechunk or isinstance(error, (EtendueError, OSError, ImportError))
+    return is_of_icechunk(error) or isinstance(error, (EtendueError, OSError, ImportError))
 
 
 @click.group(cls=_Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

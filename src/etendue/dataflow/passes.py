@@ -29,6 +29,7 @@ from etendue.dataflow.summary import Summary
 from etendue.dataflow.task import Done
 from etendue.dataflow.unify import unify
 from etendue.dataflow.warm import compiled_beside
+from etendue.errors import is_of_icechunk
 from etendue.schema import Schema
 
 if TYPE_CHECKING:
@@ -74,8 +75,6 @@ class Options:
 
 def write_pass(flow: Flow, store: str, name: str, options: Options) -> Summary:
     """Write a pass, or what is missing of it; see `Flow.write`."""
-    from icechunk import IcechunkError
-
     from etendue.store import StoreError
     from etendue.store.lock import held
     from etendue.store.tags import check_name
@@ -92,13 +91,15 @@ def write_pass(flow: Flow, store: str, name: str, options: Options) -> Summary:
         except UnforeseenError as error:
             log.warning("%s; all is scanned, and begun anew", error)
             summary = _write(flow, store, name, replace(options, fresh=True), lock, look=False)
-        except IcechunkError as error:
+        except BaseException as error:
+            if not is_of_icechunk(error):
+                raise
             reason = str(error).partition("\n")[0]
             if "timestamp" in reason:
                 reason = f"the clock is not what it was when the store was written last ({reason})"
             raise StoreError(
                 f"{store} cannot be read or written: {reason}; what was committed of pass {name!r} counts: "
-                "mend this, and run it again"
+                "mend this, and run it again; if the store itself is damaged, begin anew with --fresh"
             ) from error
         if lock:
             lock.release()
