@@ -2,6 +2,7 @@
 
 import pkgutil
 from importlib import import_module
+from types import SimpleNamespace
 
 import pytest
 from click.testing import CliRunner
@@ -9,6 +10,8 @@ from click.testing import CliRunner
 import etendue as et
 from etendue import cli
 from etendue.dataflow.flow import Flow
+from etendue.store.reader import read_root
+from etendue.store.seal import DamageError
 
 MODULES = [m.name for m in pkgutil.walk_packages(et.__path__, "etendue.") if not m.name.endswith("__main__")]
 
@@ -62,3 +65,26 @@ def test_a_panic_of_icechunk_is_told(tmp_path, monkeypatch):
     assert told.exit_code == 1
     assert "no manifest file found" in told.stderr
     assert "Traceback" not in told.output
+
+
+def test_a_panic_while_a_root_is_read_is_damage(monkeypatch):
+    def panic(*_):
+        raise PanicException("unknown error")
+
+    monkeypatch.setattr("etendue.store.reader.get_each", panic)
+    store = SimpleNamespace(session=SimpleNamespace(snapshot_id="X1"))
+    with pytest.raises(DamageError, match=r"s@p is damaged: snapshots/X1: unknown error"):
+        read_root(store, "s@p")
+
+
+def test_fresh_drops_what_makes_icechunk_panic(tmp_path, monkeypatch):
+    def panic(*_):
+        raise PanicException("unknown error")
+
+    flow = et.open("simulated://gamma?n_showers=3&seed=1").columns("events/*")
+    flow.write(tmp_path / "s.etendue", "b")
+    monkeypatch.setattr("etendue.store.tags.settle", panic)
+    with pytest.raises(et.EtendueError, match=r"unknown error.*--fresh"):
+        flow.write(tmp_path / "s.etendue", "a")
+    flow.write(tmp_path / "s.etendue", "a", fresh=True)
+    assert [one.name for one in et.passes(tmp_path / "s.etendue")] == ["b", "a"]

@@ -117,7 +117,7 @@ def test_lost_chunks_are_noticed_before_publication(tmp_path):
     write_partition(writer, 0, PARTITIONS[0])
     writer.take([receipt(2, PARTITIONS[2], {})])
     with pytest.raises(
-        StoreError, match=r"events/run lacks the chunks of 1 partition\(s\) \[2\].*run it again"
+        StoreError, match=r"events/run lacks the chunks of 1 partition\(s\) \[2\].*begin anew with --fresh"
     ):
         writer.publish({})
     writer.take([receipt(0, {}, {}), receipt(2, {}, {})])

@@ -139,8 +139,8 @@ def _settle(store: str, name: str, *, fresh: bool) -> None:
         settle(store, name)
         if fresh:
             discard(store, name)
-    except DamageError:
-        if not fresh:
+    except BaseException as error:
+        if not fresh or not (isinstance(error, DamageError) or is_of_icechunk(error)):
             raise
         drop_unfinished(open_repository(store), name)
 

@@ -57,7 +57,7 @@ def check_chunks(store: icechunk.IcechunkStore, schema: Schema, counts: np.ndarr
             raise StoreError(
                 f"pass {name!r} is not complete: {array} lacks the chunks of {len(lost)} "
                 f"partition(s) {lost[:5].tolist()} and has {len(strange)} that no receipt tells of "
-                f"{strange[:5].tolist()}; run it again"
+                f"{strange[:5].tolist()}: what is kept of it is damaged; begin anew with --fresh"
             )
 
 

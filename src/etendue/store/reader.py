@@ -11,7 +11,7 @@ import icechunk
 import numpy as np
 from isal.isal_zlib import crc32
 
-from etendue.errors import EtendueError
+from etendue.errors import EtendueError, is_of_icechunk
 from etendue.kernel import offsets
 from etendue.schema import Columns, Schema, Table, Variable
 from etendue.store import layout
@@ -367,12 +367,14 @@ def read_root(store: icechunk.IcechunkStore, place: str) -> tuple[dict[str, Any]
     DamageError
         If it cannot be read, or is not what was written.
     """
-    (data,) = get_each(store, ["zarr.json"])
     try:
+        (data,) = get_each(store, ["zarr.json"])
         if isinstance(data, BaseException):
             raise data
         attributes = {} if data is None else unsealed(data.tobytes())
-    except (icechunk.IcechunkError, ValueError) as error:
+    except BaseException as error:
+        if not (isinstance(error, ValueError) or is_of_icechunk(error)):
+            raise
         raise DamageError(place, f"snapshots/{store.session.snapshot_id}", error) from error
     facts = attributes.pop(layout.ROOT, None)
     if facts is None:
