@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from etendue.sorting import RUN, sorted_values, stable_order
+from etendue.sorting import RUN, rows_in_order, sorted_values, stable_order
 
 
 @given(
@@ -30,3 +30,12 @@ def test_order_of_whole_numbers_with_many_equal_ones(n):
 @pytest.mark.parametrize("values", [np.arange(100.0), np.arange(100.0)[::-1].copy(), np.zeros(100)])
 def test_what_is_in_order_already(values):
     np.testing.assert_array_equal(stable_order(values), np.argsort(values, kind="stable"))
+
+
+@given(st.lists(st.integers(0, 19), max_size=4 * RUN))
+def test_rows_of_equal_values_keep_their_order(some):
+    rows = np.array(some, dtype=np.int64)
+    for dtype in (np.float64, np.uint8):
+        values = (np.arange(20) % 4).astype(dtype)
+        expected = rows[np.argsort(values[rows], kind="stable")]
+        np.testing.assert_array_equal(rows_in_order(rows, values), expected)

@@ -65,3 +65,27 @@ def sorted_values(values: np.ndarray) -> np.ndarray:
     for i in range(values.size):
         result[i] = values[order[i]]
     return result
+
+
+@kernel
+def rows_in_order(rows: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Some rows of a column, ascending in its values; those of equal values keep their order.
+
+    Parameters
+    ----------
+    rows : int64 array, shape (n,)
+        The rows.
+    values : array
+        Numbers, by row.
+
+    Returns
+    -------
+    int64 array, shape (n,)
+    """
+    chosen = np.empty(rows.size)
+    for i in range(rows.size):
+        chosen[i] = values[rows[i]]
+    order = stable_order(chosen)
+    for i in range(rows.size):
+        order[i] = rows[order[i]]
+    return order

@@ -20,7 +20,7 @@ from etendue.neutrino.icecube.pulses import (
     end_of_module,
     first_pulses,
 )
-from etendue.sorting import stable_order
+from etendue.sorting import sorted_values
 
 #: Of the rotations that make a tensor diagonal: sweeps at most.
 SWEEPS = 50
@@ -181,12 +181,12 @@ def tensor_of_inertia(pulses: Pulses, min_hits: int, results: np.ndarray) -> Non
         if not charge > 0:  # no light, no centre
             continue
         sign = sense_of_axis(pulses, first, stop, vectors, axis)
-        moments[0], moments[1], moments[2] = tensor[0, 0], tensor[1, 1], tensor[2, 2]
-        order = stable_order(moments)
-        least, middle, most = order[0], order[1], order[2]
+        for k in range(3):
+            moments[k] = tensor[k, k]
+        ascending = sorted_values(moments)
         result.pos_x, result.pos_y, result.pos_z, result.fit_status = x, y, z, OK
-        result.moment_1, result.moment_2, result.moment_3 = moments[least], moments[middle], moments[most]
-        result.sphericity = moments[least] / (moments[least] + moments[middle] + moments[most])
+        result.moment_1, result.moment_2, result.moment_3 = ascending[0], ascending[1], ascending[2]
+        result.sphericity = ascending[0] / (ascending[0] + ascending[1] + ascending[2])
         result.zenith, result.azimuth = direction_angles(
             sign * vectors[0, axis], sign * vectors[1, axis], sign * vectors[2, axis]
         )

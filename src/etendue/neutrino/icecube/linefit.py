@@ -16,8 +16,8 @@ from etendue.neutrino.icecube.pulses import (
     EventStage,
     Pulses,
     blank,
-    by_time,
     direction_angles,
+    first_pulses,
     most_pulses,
 )
 
@@ -54,14 +54,7 @@ def without_delayed(
     int
         How many are kept.
     """
-    firsts = np.empty(stop - first, dtype=np.int64)
-    n_modules = 0
-    for i in range(first, stop):
-        if i == first or pulses.module[i] != pulses.module[i - 1]:
-            firsts[n_modules] = i
-            n_modules += 1
-    firsts = firsts[:n_modules]
-    order = by_time(pulses, firsts)
+    order = first_pulses(pulses, first, stop)
     n_kept, limit, reach = 0, 0.0, distance * distance
     for i in range(first, stop):
         if i == first or pulses.module[i] != pulses.module[i - 1]:

@@ -15,7 +15,7 @@ from etendue.dataflow.partition import Partition
 from etendue.dataflow.stage import Stage
 from etendue.kernel import kernel, offsets, owners
 from etendue.schema import Schema, Variable
-from etendue.sorting import stable_order
+from etendue.sorting import rows_in_order
 
 #: Speed of light in vacuum, in m/ns.
 C = 0.299792458
@@ -81,18 +81,6 @@ def in_order(starts: np.ndarray, module: np.ndarray, time: np.ndarray) -> bool:
 
 
 @kernel
-def by_time(pulses: Pulses, rows: np.ndarray) -> np.ndarray:
-    """Some pulses, ascending in time; those of equal times keep their order."""
-    times = np.empty(rows.size)
-    for i in range(rows.size):
-        times[i] = pulses.time[rows[i]]
-    order = stable_order(times)
-    for i in range(rows.size):
-        order[i] = rows[order[i]]
-    return order
-
-
-@kernel
 def most_pulses(pulses: Pulses) -> int:
     """Pulses of the event that has most."""
     most = 0
@@ -129,7 +117,7 @@ def first_pulses(pulses: Pulses, first: int, stop: int) -> np.ndarray:
         firsts[n] = i
         n += 1
         i = end_of_module(pulses, i, stop)
-    return by_time(pulses, firsts[:n])
+    return rows_in_order(firsts[:n], pulses.time)
 
 
 @kernel

@@ -10,8 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from etendue.dataflow.parameters import IntRange, Name
 from etendue.dataflow.partition import Partition
 from etendue.kernel import kernel
-from etendue.neutrino.icecube.pulses import Pulses, PulseStage, by_time
+from etendue.neutrino.icecube.pulses import Pulses, PulseStage
 from etendue.schema import Schema, Table, Variable, variables
+from etendue.sorting import rows_in_order
 
 #: How long a module reads out after it was launched: pulses in that time are of one hit [ns].
 LAUNCH = 6400.0
@@ -46,7 +47,7 @@ def hits_of_launches(pulses: Pulses, first: int, stop: int, picked: np.ndarray) 
             module, end = pulses.module[i], pulses.time[i] + LAUNCH
             hits[n] = i
             n += 1
-    return by_time(pulses, hits[:n])
+    return rows_in_order(hits[:n], pulses.time)
 
 
 @kernel

@@ -11,8 +11,9 @@ from etendue.dataflow.partition import Partition
 from etendue.kernel import kernel
 from etendue.neutrino.icecube.charges import FIRST_DEEPCORE_STRING
 from etendue.neutrino.icecube.geometry import detector_of, positions_of_modules
-from etendue.neutrino.icecube.pulses import C, EventStage, Pulses, blank, by_time, most_pulses
+from etendue.neutrino.icecube.pulses import C, EventStage, Pulses, blank, most_pulses
 from etendue.schema import Columns
+from etendue.sorting import rows_in_order
 
 #: Share of an event's charge above which a module counts as lit by something next to it.
 LONE_MODULE = 0.9
@@ -194,7 +195,7 @@ def self_veto(
     for event in range(results.size):
         result = results[event]
         n_hits = without_lone_module(pulses, pulses.starts[event], pulses.starts[event + 1], hits)
-        ordered = by_time(pulses, hits[:n_hits])
+        ordered = rows_in_order(hits[:n_hits], pulses.time)
         if find_vertex(pulses, ordered, window, vertex_threshold, vertex):
             result.vertex_x, result.vertex_y, result.vertex_z, result.vertex_time = vertex
             result.veto_charge = charge_before(pulses, ordered, vertex, boundary)

@@ -19,24 +19,13 @@ from etendue.dataflow.stage import Stage
 from etendue.kernel import kernel, offsets
 from etendue.neutrino.schema import DIRECTION, POSITION, RAW_HIT
 from etendue.schema import Schema, Table, Variable, variables
-from etendue.sorting import stable_order
+from etendue.sorting import rows_in_order
 
 #: Moves a hit that sorting by insertion may cost before sorting by merging takes over.
 INSERTION_MOVES = 16
 
 #: Stands for the axes of hits where they do not matter.
 NO_AXES = np.empty((3, 0), dtype=np.float32)
-
-
-@kernel
-def _reorder(order: np.ndarray, key: np.ndarray) -> None:
-    """Sort rows by a column, in place; rows of equal values keep their order."""
-    values, before = np.empty(order.size), order.copy()
-    for i in range(order.size):
-        values[i] = key[order[i]]
-    place = stable_order(values)
-    for i in range(order.size):
-        order[i] = before[place[i]]
 
 
 @kernel
@@ -64,8 +53,9 @@ def sort_group(order: np.ndarray, t: np.ndarray, channel: np.ndarray) -> None:
         order[j] = row
         moves += i - j
         if moves > INSERTION_MOVES * order.size:
-            _reorder(order, channel)
-            _reorder(order, t)
+            ordered = rows_in_order(rows_in_order(order, channel), t)
+            for k in range(order.size):
+                order[k] = ordered[k]
             return
 
 
