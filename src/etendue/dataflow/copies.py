@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from etendue.dataflow.partition import Failure
-from etendue.dataflow.source import OnError, Scan, SourceError, file_of, file_stat
+from etendue.dataflow.source import OnError, Scan, SourceError, file_of, file_stat, part_words
 from etendue.store.paths import locate
 
 #: Bytes at the start and at the end of files of one size that are compared before all of them are read.
@@ -106,8 +106,7 @@ def refuse(path: str, original: str, on_error: OnError) -> Failure:
 
 def _part(path: str) -> str:
     """Which part of its file an input is; what is set of it (``obs_id=3``) makes no other rows."""
-    words = path[len(file_of(path)) + 1 :].split(",")
-    return ",".join(word for word in words if "=" not in word)
+    return ",".join(word for word in part_words(path) if "=" not in word)
 
 
 def _ends(path: str) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -18,13 +19,13 @@ class Sharing:
 
     def __init__(self) -> None:
         self._schema = Schema({})
-        self._labels: dict[str, str] = {}
+        self._labels: Mapping[str, str] = {}
         self._tables: dict[str, Columns] = {}
 
     def __call__(self, scan: Scan) -> Scan:
         """The scan with what it shares."""
         self._schema = schema = self._schema if scan.schema == self._schema else scan.schema
-        self._labels = labels = self._labels if scan.labels == self._labels else dict(scan.labels)
+        self._labels = labels = self._labels if scan.labels == self._labels else scan.labels
         static = {name: self._table(name, columns) for name, columns in scan.static.items()}
         return replace(scan, schema=schema, labels=labels, static=static)
 

@@ -387,6 +387,14 @@ def file_of(path: str) -> str:
     return path if os.path.lexists(path) else path.rpartition("#")[0] or path
 
 
+def part_words(path: str) -> list[str]:
+    """What an input's path says after its file, between commas: ``run.zst#showers,obs_id=3`` two words."""
+    if "#" not in path:  # nearly always; the file system need not be asked
+        return []
+    file = file_of(path)
+    return path[len(file) + 1 :].split(",") if file != path else []
+
+
 def file_stat(path: str) -> tuple[int, int] | None:
     """Size and time of the last change (ns) of an input's file; None if it is not a file."""
     try:

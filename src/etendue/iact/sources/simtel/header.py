@@ -21,7 +21,7 @@ from etendue.dataflow.source import SourceError
 from etendue.iact.known_telescopes import KNOWN_TELESCOPES
 from etendue.iact.schema import RESERVED
 from etendue.iact.sources.simtel.objects import Object, ObjectError, unpack
-from etendue.iact.sources.simtel.part import part_of
+from etendue.iact.sources.simtel.part import obs_id_of
 from etendue.iact.sources.simtel.stream import SYNC
 from etendue.iact.sources.simtel.walk import Damage
 
@@ -217,7 +217,7 @@ def read_header(walk: Iterator[Object | Damage], path: str) -> Header:
         If the header is damaged or not complete, so that nothing after it has a meaning, or if the path
         asks for what there is not.
     """
-    part, parts = part_of(path), _Parts()
+    obs_id, parts = obs_id_of(path), _Parts()
     found = None
     while not parts.complete:
         found = next(walk, None)
@@ -240,8 +240,8 @@ def read_header(walk: Iterator[Object | Damage], path: str) -> Header:
     except (KeyError, ValueError, IndexError) as error:
         message = f"the objects of the header contradict each other ({error}); get the file anew"
         raise SourceError(path, place, message) from error
-    if part.obs_id is not None:
-        header.run["run"] = part.obs_id
+    if obs_id is not None:
+        header.run["run"] = obs_id
     return header
 
 
