@@ -3,27 +3,25 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from etendue.cli.companions import with_option
 from etendue.cli.event import event_option, file_name, row_option, run_of
+from etendue.cli.on_error import on_error_option
 from etendue.cli.output import json_option, print_json
+
+if TYPE_CHECKING:
+    from etendue.dataflow.source import OnError
 
 
 @click.command()
 @click.argument("paths", nargs=-1, required=True)
-@click.option(
-    "--on-error",
-    type=click.Choice(["raise", "skip"]),
-    default="raise",
-    show_default=True,
-    help="Stop at broken input, or name it and tell of the rest.",
-)
+@on_error_option("raise", "Stop at broken input, or name it and tell of the rest.")
 @with_option
 @json_option
-def info(paths: tuple[str, ...], on_error: Any, companions: dict[str, str], as_json: bool) -> None:
+def info(paths: tuple[str, ...], on_error: OnError, companions: dict[str, str], as_json: bool) -> None:
     r"""Say what inputs hold together: tables, rows, columns, units. Decodes no event.
 
     \b

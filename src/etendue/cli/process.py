@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from etendue.cli.companions import with_option
+from etendue.cli.on_error import on_error_option
 from etendue.cli.output import json_option, print_json
 from etendue.cli.place import client_at, place_options
 from etendue.cli.variables import set_option
@@ -56,8 +57,7 @@ def _input_options(command: Any) -> Any:
                      help="Partitions at a time.  [default: one a core]"),
         click.option("--memory", type=Size(),
                      help="Memory that may be used.  [default: 80 % of what is free]"),
-        click.option("--on-error", type=click.Choice(["raise", "skip"]), default="raise", show_default=True,
-                     help="Stop at broken input, or keep what is intact and count the rest."),
+        on_error_option("raise", "Stop at broken input, or keep what is intact and count the rest."),
         with_option,
         set_option,
     ]  # fmt: skip

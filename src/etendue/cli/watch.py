@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from etendue.cli.companions import with_option
+from etendue.cli.on_error import on_error_option
 from etendue.cli.place import client_at, place_options
 from etendue.cli.process import EXIT_LOST, Size
 from etendue.cli.variables import set_option
@@ -59,13 +60,7 @@ class Stop:
 )
 @click.option("--once", is_flag=True, help="End after what is there now.")
 @click.option("--until-idle", type=float, metavar="SECONDS", help="End after so long without a new file.")
-@click.option(
-    "--on-error",
-    type=click.Choice(["skip", "raise"]),
-    default="skip",
-    show_default=True,
-    help="Set broken files aside, or end.",
-)
+@on_error_option("skip", "Set broken files aside, or end.")
 @click.option("--write", multiple=True, metavar="REF", help="Columns to write, as events/* or @camera/image.")
 @click.option(
     "--partition-bytes", type=Size(), default="128MiB", show_default=True, help="Raw bytes of a partition."
