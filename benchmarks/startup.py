@@ -12,8 +12,17 @@ import sys
 import tempfile
 from pathlib import Path
 from time import perf_counter
+from typing import Any
 
 from common import simtel, table
+
+
+def measured(command: list[str], folder: str | Path, **options: Any) -> tuple[float, float]:
+    """Wall seconds of a process, and user and system seconds of it and its children."""
+    before, start = resource.getrusage(resource.RUSAGE_CHILDREN), perf_counter()
+    subprocess.run(command, cwd=folder, check=True, capture_output=True, **options)
+    wall, after = perf_counter() - start, resource.getrusage(resource.RUSAGE_CHILDREN)
+    return wall, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
 def cpu(command: list[str], repeat: int = 4) -> float:
@@ -21,10 +30,7 @@ def cpu(command: list[str], repeat: int = 4) -> float:
     times = []
     for _ in range(repeat):
         with tempfile.TemporaryDirectory() as folder:
-            before = resource.getrusage(resource.RUSAGE_CHILDREN)
-            subprocess.run(command, cwd=folder, check=True, capture_output=True)
-            after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        times.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+            times.append(measured(command, folder)[1])
     return min(times[1:])
 
 
@@ -36,10 +42,7 @@ def cold(command: list[str]) -> list[str]:
         for name in ("first", "next"):
             place = Path(folder, name)
             place.mkdir()
-            before, start = resource.getrusage(resource.RUSAGE_CHILDREN), perf_counter()
-            subprocess.run(command, cwd=place, env=environment, check=True, capture_output=True)
-            wall, after = perf_counter() - start, resource.getrusage(resource.RUSAGE_CHILDREN)
-            spent = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+            wall, spent = measured(command, place, env=environment)
             found.append(f"{wall:.0f} s ({spent:.0f} s of CPU)")
     return found
 
@@ -47,21 +50,17 @@ def cold(command: list[str]) -> list[str]:
 def first_runs(command: str) -> None:
     """Measure first runs, with nothing compiled, and print."""
     where = ("--into", "out.etendue", "--pass", "a")
-    icecube = simtel("ctapipe-extra__lst_muons").resolve().parents[1] / "icecube"
+    muons = simtel("ctapipe-extra__lst_muons").resolve()
+    icecube = muons.parents[1] / "icecube"
     frames = icecube / "i3/oscNext_genie_level3_v02_first_5_frames.i3.gz"
     geometry = f"geometry={icecube / 'geometry/icecube86.parquet'}"
     runs = {
-        "demo": [command, "demo"],
-        "run iact, lst_muons": [
-            command,
-            "run",
-            "iact",
-            str(simtel("ctapipe-extra__lst_muons").resolve()),
-            *where,
-        ],
-        "run icecube, 5 events": [command, "run", "icecube", str(frames), "--set", geometry, *where],
+        "demo": ["demo"],
+        "run iact, lst_muons": ["run", "iact", str(muons), *where],
+        "run icecube, 5 events": ["run", "icecube", str(frames), "--set", geometry, *where],
     }
-    table(["wall (CPU)", "first", "next"], [[name, *cold(words)] for name, words in runs.items()])
+    rows = [[name, *cold([command, *words])] for name, words in runs.items()]
+    table(["wall (CPU)", "first", "next"], rows)
 
 
 def main(command: str | None = None) -> None:

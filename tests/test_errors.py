@@ -52,10 +52,17 @@ class PanicException(BaseException):
     __module__ = "pyo3_runtime"
 
 
-def test_a_panic_of_icechunk_is_told(tmp_path, monkeypatch):
-    def panic(*_):
-        raise PanicException("Bug in flush function, no manifest file found in snapshot")
+def panicking(words):
+    """A function that panics."""
 
+    def panic(*_):
+        raise PanicException(words)
+
+    return panic
+
+
+def test_a_panic_of_icechunk_is_told(tmp_path, monkeypatch):
+    panic = panicking("Bug in flush function, no manifest file found in snapshot")
     monkeypatch.setattr("etendue.store.durable.commit", panic)
     flow = et.open("simulated://gamma?n_showers=3&seed=1").columns("events/*")
     with pytest.raises(et.EtendueError, match=r"no manifest file found.*what was committed.*--fresh"):
@@ -68,22 +75,16 @@ def test_a_panic_of_icechunk_is_told(tmp_path, monkeypatch):
 
 
 def test_a_panic_while_a_root_is_read_is_damage(monkeypatch):
-    def panic(*_):
-        raise PanicException("unknown error")
-
-    monkeypatch.setattr("etendue.store.reader.get_each", panic)
+    monkeypatch.setattr("etendue.store.reader.get_each", panicking("unknown error"))
     store = SimpleNamespace(session=SimpleNamespace(snapshot_id="X1"))
     with pytest.raises(DamageError, match=r"s@p is damaged: snapshots/X1: unknown error"):
         read_root(store, "s@p")
 
 
 def test_fresh_drops_what_makes_icechunk_panic(tmp_path, monkeypatch):
-    def panic(*_):
-        raise PanicException("unknown error")
-
     flow = et.open("simulated://gamma?n_showers=3&seed=1").columns("events/*")
     flow.write(tmp_path / "s.etendue", "b")
-    monkeypatch.setattr("etendue.store.tags.settle", panic)
+    monkeypatch.setattr("etendue.store.tags.settle", panicking("unknown error"))
     with pytest.raises(et.EtendueError, match=r"unknown error.*--fresh"):
         flow.write(tmp_path / "s.etendue", "a")
     flow.write(tmp_path / "s.etendue", "a", fresh=True)
